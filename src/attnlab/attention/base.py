@@ -1,0 +1,104 @@
+"""Attention makes one vector out of many: c = Σ p_i v_i, where p = normalizer(score(u, k_i))."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class Memory(NamedTuple):
+    """Key-value pairs, projected once and queried often.
+
+    The mask is True where an item may be attended to; it has a row per query where that differs.
+    """
+
+    keys: Float[Tensor, "batch heads items key_dim"]
+    values: Float[Tensor, "batch heads items value_dim"] | None
+    mask: Bool[Tensor, "batch items"] | Bool[Tensor, "batch queries items"]
+
+    def append(self, newer: Memory) -> Memory:
+        """This memory with the items of a newer one behind its own."""
+        keys = torch.cat([self.keys, newer.keys], dim=2)
+        if self.values is None or newer.values is None:
+            values = None
+        elif self.values is self.keys and newer.values is newer.keys:
+            values = keys  # one copy serves both where nothing was projected
+        else:
+            values = torch.cat([self.values, newer.values], dim=2)
+        return Memory(keys, values, torch.cat([self.mask, newer.mask], dim=-1))
+
+
+class Attended(NamedTuple):
+    """What queries got from a memory: [B, Q, context_dim], and [B, H, Q, K] twice."""
+
+    context: Float[Tensor, "batch queries context_dim"]
+    weights: Float[Tensor, "batch heads queries items"]
+    scores: Float[Tensor, "batch heads queries items"]  # -inf where masked
+
+
+class Attention(nn.Module, ABC):
+    """Queries look at a memory.
+
+    A query that may attend to nothing gets zero weights and a zero context, never NaN.
+
+    Args:
+        query_dim, key_dim: widths of what is compared.
+        value_dim: width of what is summed; None where only the weights are asked for, and then the
+            context has width 0.
+        projected: whether queries, keys and values first pass through learned maps, as in
+            Vaswani et al. 2017, §3.2.2. Transformers ask for it.
+    """
+
+    #: Width of the context; 0 where there is none.
+    context_dim: int
+    #: Whether anything is attended to at all (False only for `none`).
+    attends: ClassVar[bool] = True
+    #: Whether the weights depend on what queries and keys hold.
+    uses_content: ClassVar[bool] = True
+
+    @abstractmethod
+    def prepare(
+        self,
+        keys: Float[Tensor, "batch items key_dim"],
+        values: Float[Tensor, "batch items value_dim"] | None = None,
+        mask: Bool[Tensor, "batch items"] | Bool[Tensor, "batch queries items"] | None = None,
+    ) -> Memory:
+        """Do once per memory what does not depend on the query. Values default to the keys."""
+
+    @abstractmethod
+    def attend(self, queries: Float[Tensor, "batch queries query_dim"], memory: Memory) -> Attended:
+        """Look at a prepared memory."""
+
+    def forward(
+        self,
+        queries: Float[Tensor, "batch queries query_dim"],
+        keys: Float[Tensor, "batch items key_dim"] | Memory,
+        values: Float[Tensor, "batch items value_dim"] | None = None,
+        mask: Bool[Tensor, "batch items"] | Bool[Tensor, "batch queries items"] | None = None,
+    ) -> Attended:
+        """The call everybody knows. A loop prepares once and passes the Memory in place of the keys."""
+        memory = keys if isinstance(keys, Memory) else self.prepare(keys, values, mask)
+        return self.attend(queries, memory)
+
+    def nll(
+        self, scores: Float[Tensor, "*lead items"], target: Tensor, allowed: Bool[Tensor, "*lead items"]
+    ) -> Float[Tensor, "*lead"]:
+        """The loss that trains these weights to point at `target`. Only pointer heads ask for it."""
+        raise NotImplementedError(f"{type(self).__name__} has no weights that could be trained to point")
+
+
+class AttentionRecipe(Protocol):
+    """What ${attention} is once Hydra has instantiated it: an attention minus its dims."""
+
+    def __call__(
+        self, query_dim: int, key_dim: int, value_dim: int | None, *, projected: bool = False
+    ) -> Attention: ...
+
+
+def item_mask(mask: Tensor) -> Bool[Tensor, "batch 1 queries items"]:
+    """The mask of a memory, broadcast over heads (and over queries, where it has no row for each)."""
+    return mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]

@@ -1,0 +1,6 @@
+from attnlab.attention.normalizers.base import Normalizer
+from attnlab.attention.normalizers.sigmoid import Sigmoid
+from attnlab.attention.normalizers.softmax import Softmax
+from attnlab.attention.normalizers.sparse import Entmax15, Sparsemax
+
+__all__ = ["Entmax15", "Normalizer", "Sigmoid", "Softmax", "Sparsemax"]

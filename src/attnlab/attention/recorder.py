@@ -1,0 +1,36 @@
+"""See what a model attends to, without a flag in any forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from attnlab.attention.base import Attended, Attention
+
+
+@contextmanager
+def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
+    """Collects, while the context is open, the weights [B, H, Q, K] of every site under its module name.
+
+    A site that is called once per step (a decoder, a history) leaves one entry per call.
+    """
+    recorded: dict[str, list[Tensor]] = {}
+
+    def keep(site: str):  # noqa: ANN202 - the type of a forward hook
+        def hook(module: nn.Module, inputs: object, output: Attended) -> None:
+            recorded.setdefault(site, []).append(output.weights.detach())
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(keep(name))
+        for name, module in model.named_modules()
+        if isinstance(module, Attention) and module.attends
+    ]
+    try:
+        yield recorded
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,96 @@
+"""attnlab train: Hydra composes, trains and sweeps; this door makes its errors readable."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnlab.config import GROUPS, choices, conf_dir, register_resolvers
+from attnlab.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+USAGE = """\
+usage: attnlab train [-m] [GROUP=CHOICE ...] [KEY=VALUE ...]
+
+  attnlab train data=tsp encoder=transformer attention=additive attention/normalizer=sparsemax data.num_points=10
+  attnlab train -m encoder=lstm,transformer attention=dot,additive seed=1,2,3      a sweep: every combination
+  attnlab train data=table data.path=my.csv data.time=date                         your own measurements
+
+  -m, --multirun      every combination of comma-separated values, one run each
+  --cfg job           print the resolved configuration instead of training
+  --hydra-help        what else Hydra can do
+  run_dir=DIR         parent of the run records (runs)
+  hydra.run.dir=DIR   this very run's record
+"""
+
+
+class JobFailed(Exception):
+    """A job of a sweep failed and has already been reported."""
+
+
+def main(arguments: list[str]) -> int:
+    if any(word in ("-h", "--help") for word in arguments):
+        print(_help())
+        return 0
+    from hydra import main as hydra_main
+
+    from attnlab.commands.overrides import explain
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
+    register_resolvers()
+    program, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    try:
+        hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
+    except JobFailed as failure:
+        print(f"attnlab: {failure}", file=sys.stderr)
+        return 1
+    except UserError:
+        raise
+    except Exception as error:
+        refusal = explain(error, arguments)
+        if refusal is None:
+            raise
+        raise refusal from error
+    finally:
+        sys.argv = program
+    return 0
+
+
+def job(cfg: DictConfig) -> None:
+    """One run. In a sweep a failure is told at once and the other jobs go on."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from attnlab.cli import find_refusal, report
+    from attnlab.training.run import train
+
+    hydra = HydraConfig.get()
+    path = Path(hydra.runtime.output_dir)
+    try:
+        train(cfg, path=path, overrides=list(hydra.overrides.task), choices=hydra.runtime.choices)
+    except Exception as error:
+        if not (path / "meta.json").exists():  # refused before there was anything to record
+            _remove_empty(path)
+        if hydra.mode != RunMode.MULTIRUN:
+            raise
+        report(find_refusal(error) or error)
+        raise JobFailed("some runs of this sweep failed, as said above; `attnlab runs` lists them") from error
+
+
+def _remove_empty(path: Path) -> None:
+    log = path / "train.log"
+    if path.is_dir() and not set(path.iterdir()) - {log}:
+        log.unlink(missing_ok=True)
+        path.rmdir()
+
+
+def _help() -> str:
+    lines = [USAGE]
+    for group in GROUPS:
+        lines.append(f"{group}=")
+        lines += [f"  {name:<15}{text}" for name, text in choices(group).items()]
+    return "\n".join(lines)

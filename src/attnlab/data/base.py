@@ -1,0 +1,144 @@
+"""A dataset: what it looks like (spec), its batches, how its answers are judged, and what is easy to beat."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import pytorch_lightning as L
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+from torchmetrics import Metric
+
+from attnlab.batch import Batch
+from attnlab.spec import DataSpec
+
+Split = Literal["train", "val", "test"]
+#: A batch → decoded predictions, as a model's `answer`.
+Baseline = Callable[[Batch], Tensor]
+
+
+class BatchSource(Protocol):
+    """Examples that are fetched many at a time, by vectorised indexing and without a loop over samples."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: np.ndarray) -> Batch: ...
+
+
+class DataModule(L.LightningDataModule, ABC):
+    """Splits, batches, metrics and baselines of one dataset.
+
+    Args:
+        batch_size: examples per batch, per device.
+        seed: of the shuffling, and of the data where they are generated.
+    """
+
+    #: The metric that chooses the best checkpoint and ranks runs, without "val/" or "test/".
+    key_metric: ClassVar[str]
+    key_mode: ClassVar[Literal["min", "max"]]
+    #: A dataset of this kind in a size that costs nothing: what combinations are tried on.
+    example_spec: ClassVar[DataSpec]
+
+    def __init__(self, *, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.seed = seed
+
+    @property
+    @abstractmethod
+    def spec(self) -> DataSpec:
+        """Known without training."""
+
+    @abstractmethod
+    def source(self, split: Split) -> BatchSource:
+        """The examples of a split."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """A fresh metric, updated with (decoded predictions, batch), that computes a dict of numbers."""
+
+    @abstractmethod
+    def baselines(self) -> Mapping[str, Baseline]:
+        """What an answer must beat to be worth anything, by name; judged by the same metric on the same batches."""
+
+    def fingerprint(self) -> str | None:
+        """A hash of the file behind the data; None where config and seed say it all."""
+        return None
+
+    def describe(self, baseline: str) -> str:
+        """A baseline's name for people."""
+        return baseline.replace("_", " ")
+
+    def loader(self, split: Split) -> DataLoader[Batch]:
+        source = self.source(split)
+        batches = IndexBatches(len(source), self.batch_size, shuffle=split == "train", seed=self.seed)
+        dataset: Dataset[Batch] = source  # type: ignore[assignment]  # all that a DataLoader asks is __getitem__
+        return DataLoader(dataset, sampler=batches, batch_size=None, collate_fn=_as_it_is)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return self.loader("train")
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self.loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        return self.loader("test")
+
+
+class IndexBatches(Sampler[np.ndarray]):
+    """Whole batches of indices; the last one may be short, none is dropped.
+
+    The order of an epoch is a function of seed and epoch alone, so a resumed run sees what an uninterrupted one would.
+    """
+
+    def __init__(self, num_examples: int, batch_size: int, *, shuffle: bool, seed: int) -> None:
+        self.num_examples, self.batch_size, self.shuffle, self.seed = num_examples, batch_size, shuffle, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.num_examples // self.batch_size)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        order = np.arange(self.num_examples)
+        if self.shuffle:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_examples)
+        for start in range(0, self.num_examples, self.batch_size):
+            yield order[start : start + self.batch_size]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+#: Each split draws from its own stream of random numbers, whatever the seed.
+SPLIT_STREAMS: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
+
+
+def generator_for(seed: int, split: Split) -> np.random.Generator:
+    """Random numbers for the generated examples of a split: disjoint streams for train, validation and test."""
+    return np.random.default_rng([seed, SPLIT_STREAMS[split]])
+
+
+def length_range(option: str, value: int | str, least: int) -> tuple[int, int]:
+    """Reads "12" or "5-50": one number, or the shortest and the longest.
+
+    Raises:
+        UserError: neither, or out of order, or below `least`.
+    """
+    from attnlab.errors import UserError
+
+    first, _, second = str(value).partition("-")
+    try:
+        shortest, longest = int(first), int(second or first)
+    except ValueError:
+        raise UserError(f"{option}={value} is neither a number nor a range such as 5-20") from None
+    if not least <= shortest <= longest:
+        raise UserError(f"{option}={value} must be at least {least}, and a range must rise, such as 5-20")
+    return shortest, longest

@@ -1,0 +1,119 @@
+"""How answers are judged. Each metric is updated with (decoded predictions, batch) and computes a dict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from attnlab.batch import Batch
+
+
+class ForecastErrors(Metric):
+    """Mean absolute and squared error over all observed targets, and per variable.
+
+    `mae` and `mse` are in scaled units, every observed value counting once; `mae/<v>` is one variable's share, and
+    `mae_raw/<v>` the same in its original unit. Missing targets count nowhere.
+
+    Args:
+        names: the predicted variables.
+        scales: what one scaled unit is in each variable's own unit.
+    """
+
+    full_state_update = False
+    absolute: Tensor
+    squared: Tensor
+    count: Tensor
+
+    def __init__(self, names: Sequence[str], scales: Sequence[float]) -> None:
+        super().__init__()
+        self.names = list(names)
+        self.scales = list(scales)
+        for state in ("absolute", "squared", "count"):
+            self.add_state(state, torch.zeros(len(names), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, batch: Batch) -> None:
+        errors = (predictions - batch.targets).where(batch.target_mask, 0).double()
+        self.absolute += errors.abs().sum((0, 1))
+        self.squared += errors.square().sum((0, 1))
+        self.count += batch.target_mask.sum((0, 1))
+
+    def compute(self) -> dict[str, Tensor]:
+        result = {
+            "mae": self.absolute.sum() / self.count.sum(),
+            "mse": self.squared.sum() / self.count.sum(),
+        }
+        for index, (name, scale) in enumerate(zip(self.names, self.scales, strict=True)):
+            if self.count[index] > 0:
+                mae = self.absolute[index] / self.count[index]
+                result[f"mae/{name}"] = mae
+                result[f"mae_raw/{name}"] = mae * scale
+        return result
+
+
+class SequenceAccuracy(Metric):
+    """`accuracy`: share of right items. `exact_match`: share of sequences with every item right, the end included."""
+
+    full_state_update = False
+    right: Tensor
+    items: Tensor
+    exact: Tensor
+    sequences: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("right", "items", "exact", "sequences"):
+            self.add_state(state, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, batch: Batch) -> None:
+        right = (predictions[:, : batch.targets.shape[1]] == batch.targets) & batch.target_mask
+        self.right += right.sum()
+        self.items += batch.target_mask.sum()
+        self.exact += (right == batch.target_mask).all(1).sum()
+        self.sequences += len(batch)
+
+    def compute(self) -> dict[str, Tensor]:
+        return {"accuracy": self.right / self.items, "exact_match": self.exact / self.sequences}
+
+
+class TourQuality(SequenceAccuracy):
+    """Length of the closed tours, and how much longer they are than the optimal ones.
+
+    `gap` is the mean over instances of length / optimal length - 1: 0.02 is two percent.
+    """
+
+    length: Tensor
+    optimal_length: Tensor
+    gap: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("length", "optimal_length", "gap"):
+            self.add_state(state, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predictions: Tensor, batch: Batch) -> None:
+        super().update(predictions, batch)
+        length = tour_length(batch.inputs, predictions, batch.target_mask)
+        optimal = tour_length(batch.inputs, batch.targets, batch.target_mask)
+        self.length += length.sum()
+        self.optimal_length += optimal.sum()
+        self.gap += (length / optimal - 1).sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        return {
+            "tour_length": self.length / self.sequences,
+            "optimal_tour_length": self.optimal_length / self.sequences,
+            "gap": self.gap / self.sequences,
+            **super().compute(),
+        }
+
+
+def tour_length(points: Tensor, tours: Tensor, mask: Tensor) -> Tensor:
+    """Length of each closed tour: [B, T, 2] points visited in the order [B, T], of which mask says what is real."""
+    ordered = points.double().gather(1, tours[..., None].expand(-1, -1, points.shape[-1]))
+    following = ordered.roll(-1, dims=1)
+    last = (mask.sum(1) - 1).clamp(min=0)
+    following[torch.arange(len(points)), last] = ordered[:, 0]  # from the last real city home
+    return ((following - ordered).norm(dim=-1) * mask).sum(1)

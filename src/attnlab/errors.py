@@ -1,0 +1,17 @@
+"""The two kinds of fault that are the user's to mend. Everything else is a bug of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class UserError(ValueError):
+    """The input was refused. The message is one sentence: what came, what was needed, what to do."""
+
+
+class IncompatibleError(UserError):
+    """Options that cannot be trained together. Carries every reason, not only the first."""
+
+    def __init__(self, choice: str, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join([f"cannot train {choice}:", *(f"  - {problem}" for problem in problems)]))

@@ -1,0 +1,81 @@
+"""Every combination of data × encoder × attention × normalizer: is it trained or refused, and why?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from attnlab.compose import build_model
+from attnlab.config import MODEL_GROUPS, choices, conf_dir, register_resolvers
+from attnlab.errors import IncompatibleError
+from attnlab.model import Model
+from attnlab.spec import DataSpec
+
+DIM = 12
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One cell: a small dataset of its kind, its choices by group, and its config nodes of encoder, attention and head."""
+
+    spec: DataSpec
+    choices: dict[str, str]
+    nodes: dict[str, Any]
+
+    def build(self) -> Model:
+        """The model, as training would build it.
+
+        Raises:
+            IncompatibleError: it is refused; the message lists every reason.
+        """
+        from hydra.utils import instantiate
+
+        parts = {name: instantiate(node, _convert_="all") for name, node in self.nodes.items()}
+        return build_model(self.spec, dim=DIM, choices=self.choices, **parts)
+
+    @property
+    def refusal(self) -> IncompatibleError | None:
+        try:
+            self.build()
+        except IncompatibleError as error:
+            return error
+        return None
+
+
+def combinations() -> Iterator[Combination]:
+    """All of them. An attention with fixed weights has no normalizer, so it comes once."""
+    from hydra import compose, initialize_config_dir
+    from hydra.utils import get_class
+    from omegaconf import DictConfig, OmegaConf
+
+    register_resolvers()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+
+        def composed(*overrides: str) -> DictConfig:
+            return compose("train", overrides=[*overrides, f"dim={DIM}"], return_hydra_config=True)
+
+        # One composition per option, put together afterwards: composing every combination would take minutes.
+        data = {name: composed(f"data={name}") for name in choices("data")}
+        encoders = {name: composed(f"encoder={name}").encoder for name in choices("encoder")}
+        attentions = {name: composed(f"attention={name}").attention for name in choices("attention")}
+        normalizers = {
+            name: composed(f"attention/normalizer={name}").attention.normalizer for name in choices("attention/normalizer")
+        }
+    for data_name, cfg in data.items():
+        spec = get_class(cfg.data["_target_"]).example_spec
+        head_name = cfg.hydra.runtime.choices["head"]
+        for encoder_name, encoder in encoders.items():
+            for attention_name, attention in attentions.items():
+                for normalizer_name in normalizers if "normalizer" in attention else [None]:
+                    chosen = OmegaConf.create(
+                        {"dim": DIM, "seed": 1, "encoder": encoder, "attention": attention, "head": cfg.head}
+                    )
+                    names = [data_name, encoder_name, attention_name, normalizer_name, head_name]
+                    if normalizer_name is not None:
+                        chosen.attention.normalizer = normalizers[normalizer_name]
+                    yield Combination(
+                        spec,
+                        {group: name for group, name in zip(MODEL_GROUPS, names, strict=True) if name},
+                        {part: chosen[part] for part in ("encoder", "attention", "head")},
+                    )

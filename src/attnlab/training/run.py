@@ -1,0 +1,239 @@
+"""The whole life of a run: build, train, test, compare, record. And the same test again from the record."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as L
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from attnlab.compose import build_model
+from attnlab.config import GROUPS, MODEL_GROUPS
+from attnlab.data.base import DataModule
+from attnlab.errors import UserError
+from attnlab.model import Model
+from attnlab.runs import record as names
+from attnlab.runs.record import RunRecord
+from attnlab.spec import DataSpec
+from attnlab.training import report
+from attnlab.training.callbacks import checkpoints, examples
+from attnlab.training.console import console, quiet_libraries, say
+from attnlab.training.progress import ProgressLine
+from attnlab.training.task import Task, load_weights
+from attnlab.values import check_values
+
+#: Test examples whose predictions are kept, spread evenly over the test part.
+NUM_PREDICTIONS = 64
+
+
+def train(cfg: DictConfig, *, path: Path, overrides: list[str], choices: Mapping[str, str]) -> dict[str, Any]:
+    """Trains one run from a resolved-on-demand config and leaves its record in `path`.
+
+    Returns:
+        The summary: test metrics, baselines and costs, by flat names.
+
+    Raises:
+        UserError: the input was refused; the record says so too.
+    """
+    quiet_libraries()
+    config = _recordable(cfg)
+    record = RunRecord.create(
+        path,
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
+        overrides=overrides,
+        choices={group: choices[group] for group in GROUPS if choices.get(group)},
+        seed=cfg.seed,
+    )
+    loggers: dict[str, Any] = {}
+    exit_code = 1
+    try:
+        summary = _train(OmegaConf.create(config), record, loggers)
+        exit_code = 0
+        return summary
+    except BaseException as error:  # also Ctrl-C: the record must not claim to be running
+        record.fail(error)
+        raise
+    finally:
+        if "wandb" in loggers:
+            from attnlab.training import wandb
+
+            wandb.finish(loggers["wandb"], record, exit_code=exit_code)
+
+
+def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[str, Any]:
+    check_values(cfg)
+    data, task = build(cfg, record)
+    num_parameters = sum(parameter.numel() for parameter in task.parameters())
+    record.update(num_parameters=num_parameters, data_sha256=data.fingerprint())
+    for name, recipe in cfg.logger.items():
+        loggers[str(name)] = instantiate(recipe)(record)
+    extras = [instantiate(recipe)(record, data) for recipe in cfg.callbacks.values()]
+    checkpointing = checkpoints(record, data)
+    trainer: L.Trainer = instantiate(
+        cfg.trainer,
+        logger=list(loggers.values()),
+        callbacks=[checkpointing, ProgressLine(data, console()), *extras],
+        default_root_dir=str(record.path),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the batches are ours
+        _convert_="all",
+    )
+    if trainer.world_size > 1:
+        raise UserError(
+            f"trainer.devices={trainer.world_size} would train on {trainer.world_size} devices, which is not supported yet; "
+            "use trainer.devices=1"
+        )
+    record.update(device=_device_name(trainer))
+    say(f"run      {report.relative(record.path)}")
+    say(f"model    {num_parameters:,} parameters on {_device_name(trainer)}")
+    for name in ("wandb",):
+        if name in loggers:
+            loggers[name].experiment.config.update(OmegaConf.to_container(cfg), allow_val_change=True)
+    started = time.monotonic()
+    trainer.fit(task, train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
+    if trainer.interrupted:
+        raise KeyboardInterrupt("stopped by the user")
+    train_seconds = time.monotonic() - started
+    steps = trainer.global_step
+    if not checkpointing.best_model_path:
+        raise UserError(
+            f"training ended after {steps} steps without a validation, so there is no best checkpoint; "
+            "raise trainer.max_steps, or lower trainer.val_check_interval"
+        )
+    summary = {
+        **test(task, data, trainer, record),
+        **{f"val/{data.key_metric}": float(checkpointing.best_model_score or np.nan)},
+        **_baselines(data),
+        "num_parameters": num_parameters,
+        "train_seconds": round(train_seconds, 3),
+        "peak_memory_bytes": _peak_memory(trainer),
+        "steps": steps,
+    }
+    figures = _keep_predictions(task, data, record)
+    if "wandb" in loggers:
+        from attnlab.training import wandb
+
+        wandb.log_figures(loggers["wandb"], figures)
+        loggers["wandb"].experiment.summary.update(summary)
+    record.finish(summary)
+    say(report.results_table(summary, data, record))
+    say(report.closing_lines(summary, data, record))
+    return summary
+
+
+def build(cfg: DictConfig, record: RunRecord) -> tuple[DataModule, Task]:
+    """Data and an untrained task, from a config; the same seed gives the same weights."""
+    L.seed_everything(cfg.seed, verbose=False)
+    data: DataModule = instantiate(cfg.data, _convert_="all")
+    task = Task(
+        model_for(data.spec, cfg, record.meta["choices"]),
+        data.metric,
+        instantiate(cfg.optimizer, _convert_="all"),
+        instantiate(cfg.scheduler, _convert_="all"),
+        origin={"schema": names.SCHEMA, "run_id": record.run_id, "data": data.state_dict()},
+    )
+    return data, task
+
+
+def model_for(spec: DataSpec, cfg: DictConfig, choices: Mapping[str, str]) -> Model:
+    """The untrained model that a config describes for a dataset."""
+    return build_model(
+        spec,
+        dim=cfg.dim,
+        encoder=instantiate(cfg.encoder, _convert_="all"),
+        head=instantiate(cfg.head, _convert_="all"),
+        attention=instantiate(cfg.attention, _convert_="all"),
+        choices={group: choices[group] for group in MODEL_GROUPS if group in choices},
+    )
+
+
+def test(task: Task, data: DataModule, trainer: L.Trainer, record: RunRecord) -> dict[str, float]:
+    """The test metrics of the best checkpoint."""
+    load_weights(task.model, str(record.path / names.CHECKPOINTS / "best.ckpt"), record.run_id)
+    (metrics,) = trainer.test(task, dataloaders=data.test_dataloader(), verbose=False)
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def evaluate(path: Path) -> tuple[dict[str, float], RunRecord, DataModule]:
+    """Tests a finished run again, from its record.
+
+    Raises:
+        UserError: the record has no checkpoint, or its data have changed.
+    """
+    quiet_libraries()
+    record = RunRecord(path)
+    cfg = OmegaConf.load(path / names.CONFIG)
+    assert isinstance(cfg, DictConfig)
+    data, task = build(cfg, record)
+    if record.meta["data_sha256"] != data.fingerprint():
+        raise UserError(f"{cfg.data.path} has changed since run {record.run_id}, so its test metrics cannot be made again")
+    trainer = instantiate(
+        cfg.trainer, logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        use_distributed_sampler=False, _convert_="all",
+    )
+    return test(task, data, trainer, record), record, data
+
+
+@torch.no_grad()
+def _baselines(data: DataModule) -> dict[str, float]:
+    """Each baseline, judged by the metric of the model on the batches of the model."""
+    scores = {}
+    for name, baseline in data.baselines().items():
+        metric = data.metric()
+        for batch in data.test_dataloader():
+            metric.update(baseline(batch), batch)
+        scores.update({f"baseline/{name}/{key}": float(value.float()) for key, value in metric.compute().items()})
+    return scores
+
+
+@torch.no_grad()
+def _keep_predictions(task: Task, data: DataModule, record: RunRecord) -> dict[str, Path]:
+    """predictions/test.npz for some test examples, and pictures of a few of them."""
+    task.eval()
+    batch = examples(data, "test", NUM_PREDICTIONS)
+    answers = task.model.answer(batch.to(task.device)).cpu()
+    np.savez_compressed(
+        record.folder(names.PREDICTIONS) / "test.npz",
+        predictions=answers.numpy(),
+        **{name: value.numpy() for name, value in batch._asdict().items()},
+    )
+    return report.save_figures(task, data, batch, answers, record)
+
+
+def _recordable(cfg: DictConfig) -> dict[str, Any]:
+    """The config as it is kept: resolved, without Hydra's own part, with files named from the root."""
+    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    assert isinstance(config, dict)
+    path = config["data"].get("path")
+    if isinstance(path, str) and ":" not in path:
+        config["data"]["path"] = str(Path(path).absolute())
+    return config
+
+
+def _device_name(trainer: L.Trainer) -> str:
+    device = trainer.strategy.root_device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({torch.get_num_threads()} threads)"
+
+
+def _peak_memory(trainer: L.Trainer) -> int:
+    """Bytes: of the GPU where there is one, else of the process."""
+    if trainer.strategy.root_device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(trainer.strategy.root_device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

@@ -1,0 +1,25 @@
+"""Learning-rate schedules: recipes called with the optimizer and the number of steps the whole training has."""
+
+from __future__ import annotations
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LambdaLR:
+    """Up in a straight line for `warmup` of all steps, then down half a cosine to zero."""
+    rising = max(1, round(warmup * total_steps))
+
+    def share(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, total_steps - rising))))
+
+    return LambdaLR(optimizer, share)
+
+
+def constant(optimizer: Optimizer, total_steps: int) -> LambdaLR:
+    """What optimizer.lr says, throughout."""
+    return LambdaLR(optimizer, lambda step: 1.0)

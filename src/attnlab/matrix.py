@@ -60,7 +60,8 @@ def combinations() -> Iterator[Combination]:
         encoders = {name: composed(f"encoder={name}").encoder for name in choices("encoder")}
         attentions = {name: composed(f"attention={name}").attention for name in choices("attention")}
         normalizers = {
-            name: composed(f"attention/normalizer={name}").attention.normalizer for name in choices("attention/normalizer")
+            name: composed(f"attention/normalizer={name}").attention.normalizer
+            for name in choices("attention/normalizer")
         }
     for data_name, cfg in data.items():
         spec = get_class(cfg.data["_target_"]).example_spec

@@ -91,9 +91,7 @@ class DataSpec:
             *self._example_targets(batch_size, input_mask, generator),
         )
 
-    def _example_inputs(
-        self, batch_size: int, length: int, input_mask: Tensor, generator: torch.Generator
-    ) -> Tensor:
+    def _example_inputs(self, batch_size: int, length: int, input_mask: Tensor, generator: torch.Generator) -> Tensor:
         if isinstance(self.input, Tokens):
             tokens = torch.randint(1, self.input.vocab_size, (batch_size, length), generator=generator)
             return tokens * input_mask

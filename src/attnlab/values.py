@@ -39,7 +39,9 @@ def _check_node(path: str, node: DictConfig) -> None:
         if isinstance(value, DictConfig):
             _check_node(f"{path}.{name}", value)
         elif name in hints:
-            _check(f"{path}.{name}", OmegaConf.to_container(value) if OmegaConf.is_config(value) else value, hints[name])
+            _check(
+                f"{path}.{name}", OmegaConf.to_container(value) if OmegaConf.is_config(value) else value, hints[name]
+            )
 
 
 def _argument_types(target: str | None) -> dict[str, Any]:

@@ -18,9 +18,7 @@ class FixedAttention(Attention):
 
     uses_content: ClassVar[bool] = False
 
-    def __init__(
-        self, query_dim: int, key_dim: int, value_dim: int | None, *, projected: bool = False
-    ) -> None:
+    def __init__(self, query_dim: int, key_dim: int, value_dim: int | None, *, projected: bool = False) -> None:
         super().__init__()
         projected = projected and value_dim is not None
         self.projections = Projections(query_dim, key_dim, value_dim, 1, content=False) if projected else None
@@ -28,9 +26,7 @@ class FixedAttention(Attention):
         self.context_dim = value_dim or 0
 
     @abstractmethod
-    def fixed_weights(
-        self, allowed: Bool[Tensor, "batch 1 queries items"]
-    ) -> Float[Tensor, "batch 1 queries items"]:
+    def fixed_weights(self, allowed: Bool[Tensor, "batch 1 queries items"]) -> Float[Tensor, "batch 1 queries items"]:
         """The weights of the items that may be attended to; zero rows where there is none."""
 
     def prepare(self, keys: Tensor, values: Tensor | None = None, mask: Tensor | None = None) -> Memory:
@@ -77,9 +73,7 @@ class NoAttention(Attention):
     attends: ClassVar[bool] = False
     uses_content: ClassVar[bool] = False
 
-    def __init__(
-        self, query_dim: int, key_dim: int, value_dim: int | None, *, projected: bool = False
-    ) -> None:
+    def __init__(self, query_dim: int, key_dim: int, value_dim: int | None, *, projected: bool = False) -> None:
         super().__init__()
         self.context_dim = 0
 

@@ -18,7 +18,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     """
     recorded: dict[str, list[Tensor]] = {}
 
-    def keep(site: str):  # noqa: ANN202 - the type of a forward hook
+    def keep(site: str):
         def hook(module: nn.Module, inputs: object, output: Attended) -> None:
             recorded.setdefault(site, []).append(output.weights.detach())
 

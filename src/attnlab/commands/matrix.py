@@ -5,16 +5,19 @@ from __future__ import annotations
 
 def print_matrix() -> None:
     """One table per dataset: a row per encoder, a column per attention, a letter per normalizer."""
+    import torch
     from rich.console import Console
     from rich.table import Table
 
     from attnlab.config import choices
     from attnlab.matrix import combinations
 
+    torch.set_num_threads(1)  # many tiny models: more threads only wait for each other
     console = Console(highlight=False)
     console.width = max(console.width, 120 if not console.is_terminal else 0)
-    normalizers = list(choices("attention/normalizer"))
-    letters = {name: name[0] if name != "sparsemax" else "p" for name in normalizers}
+    letters: dict[str, str] = {}
+    for name in choices("attention/normalizer"):
+        letters[name] = next(letter for letter in name if letter not in letters.values())
     cells: dict[tuple[str, str, str], str] = {}
     reasons: dict[str, list[str]] = {}
     trained = 0

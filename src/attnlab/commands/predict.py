@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("run", metavar="RUN", help="folder of the run record")
     parser.add_argument("--input", required=True, metavar="FILE", help="CSV file; its last rows are the look-back")
-    parser.add_argument("--output", required=True, metavar="FILE", help="CSV file to write: time, and each target in its own unit")
+    parser.add_argument(
+        "--output", required=True, metavar="FILE", help="CSV file to write: time, and each target in its own unit"
+    )
     options = parser.parse_args(arguments)
     find_run(options.run)
     output = Path(options.output)

@@ -21,7 +21,9 @@ def main(arguments: list[str]) -> int:
         "attnlab runs", description="List the runs, each data set's best first. Also: run_dir=DIR (default runs)."
     )
     parser.add_argument("overrides", nargs="*", metavar="run_dir=DIR")
-    parser.add_argument("--sort", metavar="KEY", help="rank by this number of summary.json instead, such as train_seconds")
+    parser.add_argument(
+        "--sort", metavar="KEY", help="rank by this number of summary.json instead, such as train_seconds"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="show the first N only")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     options = parser.parse_args(arguments)
@@ -97,6 +99,9 @@ def _print(runs: list[RunSummary], folder: str, key: str | None) -> None:
         if run.status == "failed":
             console.print(f"{run.run_id} failed: {run.meta.get('error')}", soft_wrap=True)
         elif run.status == "stale":
-            console.print(f"{run.run_id} is stale: its process is gone without a word (killed, or the machine stopped)", soft_wrap=True)
+            console.print(
+                f"{run.run_id} is stale: its process is gone without a word (killed, or the machine stopped)",
+                soft_wrap=True,
+            )
         elif run.status == "broken":
             console.print(f"{run.run_id} is broken: meta.json or summary.json cannot be read", soft_wrap=True)

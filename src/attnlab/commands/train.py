@@ -28,6 +28,10 @@ usage: attnlab train [-m] [GROUP=CHOICE ...] [KEY=VALUE ...]
 """
 
 
+#: The error of a single run: raised through Hydra it would be announced by Hydra as well.
+refused: list[Exception] = []
+
+
 class JobFailed(Exception):
     """A job of a sweep failed and has already been reported."""
 
@@ -43,8 +47,11 @@ def main(arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
     register_resolvers()
     program, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    refused.clear()
     try:
         hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
+        if refused:
+            raise refused[0]
     except JobFailed as failure:
         print(f"attnlab: {failure}", file=sys.stderr)
         return 1
@@ -76,7 +83,8 @@ def job(cfg: DictConfig) -> None:
         if not (path / "meta.json").exists():  # refused before there was anything to record
             _remove_empty(path)
         if hydra.mode != RunMode.MULTIRUN:
-            raise
+            refused.append(error)
+            return
         report(find_refusal(error) or error)
         raise JobFailed("some runs of this sweep failed, as said above; `attnlab runs` lists them") from error
 

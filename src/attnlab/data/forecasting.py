@@ -62,7 +62,9 @@ class Forecasting(DataModule):
     ) -> None:
         super().__init__(batch_size=batch_size, seed=seed)
         if len(split) != 3 or min(split) <= 0 or abs(sum(split) - 1) > 1e-6:
-            raise UserError(f"data.split={list(split)} must be three positive shares that sum to 1, such as [0.7,0.1,0.2]")
+            raise UserError(
+                f"data.split={list(split)} must be three positive shares that sum to 1, such as [0.7,0.1,0.2]"
+            )
         for option, value in {"lookback": lookback, "horizon": horizon, "season": season}.items():
             if value < 1:
                 raise UserError(f"data.{option}={value} must be at least 1 row")

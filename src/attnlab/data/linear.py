@@ -31,9 +31,7 @@ class LinearBaseline:
         self.lags = lags
 
     @classmethod
-    def fit(
-        cls, train: BatchSource, val: BatchSource, *, max_lags: int, num_targets: int
-    ) -> LinearBaseline:
+    def fit(cls, train: BatchSource, val: BatchSource, *, max_lags: int, num_targets: int) -> LinearBaseline:
         first = train[np.arange(1)]
         lags = max(1, min(max_lags, MAX_FEATURES // first.inputs.shape[-1]))
         width = lags * first.inputs.shape[-1] + 1
@@ -65,9 +63,7 @@ class LinearBaseline:
         return last + torch.einsum("bf,fhc->bhc", _features(batch, self.lags), weights)
 
     def _error(self, batches: Sequence[Batch]) -> float:
-        return sum(
-            float((self(batch) - batch.targets).abs().where(batch.target_mask, 0).sum()) for batch in batches
-        )
+        return sum(float((self(batch) - batch.targets).abs().where(batch.target_mask, 0).sum()) for batch in batches)
 
 
 def _batches(source: BatchSource) -> Iterator[Batch]:

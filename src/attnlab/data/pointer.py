@@ -14,7 +14,7 @@ from attnlab.batch import Batch
 from attnlab.data.base import Baseline, BatchSource, DataModule, Split, generator_for, length_range
 from attnlab.data.metrics import TourQuality
 from attnlab.data.tours import optimal_tour
-from attnlab.spec import DataSpec, Points, PointerSequence
+from attnlab.spec import DataSpec, PointerSequence, Points
 
 
 class TSP(DataModule):

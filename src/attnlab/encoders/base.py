@@ -27,9 +27,7 @@ class Encoder(nn.Module, ABC):
     output_dim: int
 
     @abstractmethod
-    def forward(
-        self, inputs: Float[Tensor, "batch time input_dim"], mask: Bool[Tensor, "batch time"]
-    ) -> Encoded: ...
+    def forward(self, inputs: Float[Tensor, "batch time input_dim"], mask: Bool[Tensor, "batch time"]) -> Encoded: ...
 
 
 def last_state(

@@ -31,9 +31,7 @@ class Pointer(Head):
     predicts_weights: ClassVar[bool] = True
     feeds_back: ClassVar[bool] = True
 
-    def __init__(
-        self, output: PointerSequence, state_dim: int, *, hidden_dim: int, attention: AttentionRecipe
-    ) -> None:
+    def __init__(self, output: PointerSequence, state_dim: int, *, hidden_dim: int, attention: AttentionRecipe) -> None:
         super().__init__()
         self.start = nn.Parameter(torch.randn(state_dim) * state_dim**-0.5)
         self.initial = nn.Linear(state_dim, 2 * hidden_dim)
@@ -75,9 +73,7 @@ class Pointer(Head):
         return predictions.argmax(-1)
 
 
-def visited_before(
-    choices: Int[Tensor, "batch steps"], num_items: int
-) -> Bool[Tensor, "batch steps items"]:
+def visited_before(choices: Int[Tensor, "batch steps"], num_items: int) -> Bool[Tensor, "batch steps items"]:
     """Whether an item was chosen at an earlier step."""
     chosen = F.one_hot(choices, num_items)
     return (chosen.cumsum(1) - chosen) > 0

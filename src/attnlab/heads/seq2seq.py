@@ -29,9 +29,7 @@ class Seq2Seq(Head):
     accepts: ClassVar[tuple[type[Output], ...]] = (TokenSequence,)
     feeds_back: ClassVar[bool] = True
 
-    def __init__(
-        self, output: TokenSequence, state_dim: int, *, hidden_dim: int, attention: AttentionRecipe
-    ) -> None:
+    def __init__(self, output: TokenSequence, state_dim: int, *, hidden_dim: int, attention: AttentionRecipe) -> None:
         super().__init__()
         self.max_length = output.max_length
         self.initial = nn.Linear(state_dim, hidden_dim)

@@ -68,5 +68,7 @@ def _as_image(weights: np.ndarray, title: str, row_title: str, column_title: str
         "y": alt.Y("y:Q", title=row_title, scale=alt.Scale(domain=[height, 0], nice=False)),
     }
     corner = frame.mark_point(opacity=0).encode(**axes)
-    picture = frame.mark_image(width=480, height=360, aspect=False, align="left", baseline="top").encode(url="url:N", **axes)
+    picture = frame.mark_image(width=480, height=360, aspect=False, align="left", baseline="top").encode(
+        url="url:N", **axes
+    )
     return (picture + corner).properties(width=480, height=360)

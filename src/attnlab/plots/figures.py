@@ -71,7 +71,12 @@ def _forecasts(data: Forecasting, batch: Batch, answers: Tensor) -> Any:
         forecast = answers[index].numpy() * scale + mean
         drawn.append(
             plot_forecast(
-                past, truth, batch.target_mask[index].numpy(), forecast, schema.targets, title="a window of the test part"
+                past,
+                truth,
+                batch.target_mask[index].numpy(),
+                forecast,
+                schema.targets,
+                title="a window of the test part",
             )
         )
     return alt.hconcat(*drawn)

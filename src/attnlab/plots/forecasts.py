@@ -22,9 +22,7 @@ def plot_forecast(
     panels = []
     for index, name in enumerate(names):
         rows = [_row(step - len(past), value, "known") for step, value in enumerate(past[:, index])]
-        rows += [
-            _row(step, value, "truth") for step, value in enumerate(truth[:, index]) if observed[step, index]
-        ]
+        rows += [_row(step, value, "truth") for step, value in enumerate(truth[:, index]) if observed[step, index]]
         rows += [_row(step, value, "forecast") for step, value in enumerate(prediction[:, index])]
         colour = alt.Scale(domain=["known", "truth", "forecast"], range=[PAST, TRUTH, PREDICTION])
         panels.append(

@@ -30,9 +30,7 @@ def plot_tour(
 
 def _closed(points: np.ndarray, tour: np.ndarray) -> alt.Chart:
     order = np.append(tour, tour[0])
-    rows = [
-        {"x": float(points[city, 0]), "y": float(points[city, 1]), "step": step} for step, city in enumerate(order)
-    ]
+    rows = [{"x": float(points[city, 0]), "y": float(points[city, 1]), "step": step} for step, city in enumerate(order)]
     return alt.Chart(alt.Data(values=rows))
 
 

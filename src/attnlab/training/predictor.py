@@ -43,7 +43,9 @@ class Predictor:
         table = read_table(str(path))
         inputs, _, times = self.schema.apply(table)
         if len(inputs) < self.lookback:
-            raise UserError(f"{path} has {len(inputs)} rows, but the model looks back on {self.lookback}; give more rows")
+            raise UserError(
+                f"{path} has {len(inputs)} rows, but the model looks back on {self.lookback}; give more rows"
+            )
         self._warn_of_unknown(table)
         window = torch.from_numpy(inputs[-self.lookback :])[None]
         count = self.schema.num_targets

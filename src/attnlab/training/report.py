@@ -56,14 +56,14 @@ def closing_lines(summary: Mapping[str, Any], data: DataModule, record: RunRecor
     ]
     if isinstance(data, Forecasting):
         lines.append(f"         {attnlab} predict {run} --input new.csv --output forecast.csv")
-    where = "" if record.path.parent == Path("runs").absolute() else f" run_dir={shlex.quote(relative(record.path.parent))}"
+    where = (
+        "" if record.path.parent == Path("runs").absolute() else f" run_dir={shlex.quote(relative(record.path.parent))}"
+    )
     lines.append(f"         {attnlab} runs{where}")
     return "\n".join(lines)
 
 
-def save_figures(
-    task: Task, data: DataModule, batch: Batch, answers: Tensor, record: RunRecord
-) -> dict[str, Path]:
+def save_figures(task: Task, data: DataModule, batch: Batch, answers: Tensor, record: RunRecord) -> dict[str, Path]:
     """Pictures of some test examples, and of what the head looked at in the first: plots/*.png."""
     from attnlab.plots import figures  # the drawing library takes a while to import
 
@@ -92,7 +92,9 @@ def program() -> str:
     """attnlab as this person would type it."""
     if Path(sys.argv[0]).name.startswith("attnlab") and os.sep in sys.argv[0]:
         typed = relative(Path(sys.argv[0]))
-        on_path = any(Path(folder) / "attnlab" == Path(sys.argv[0]) for folder in os.environ.get("PATH", "").split(os.pathsep))
+        on_path = any(
+            Path(folder) / "attnlab" == Path(sys.argv[0]) for folder in os.environ.get("PATH", "").split(os.pathsep)
+        )
         return "attnlab" if on_path else shlex.quote(typed)
     return "attnlab"
 

@@ -177,10 +177,17 @@ def evaluate(path: Path) -> tuple[dict[str, float], RunRecord, DataModule]:
     assert isinstance(cfg, DictConfig)
     data, task = build(cfg, record)
     if record.meta["data_sha256"] != data.fingerprint():
-        raise UserError(f"{cfg.data.path} has changed since run {record.run_id}, so its test metrics cannot be made again")
+        raise UserError(
+            f"{cfg.data.path} has changed since run {record.run_id}, so its test metrics cannot be made again"
+        )
     trainer = instantiate(
-        cfg.trainer, logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        use_distributed_sampler=False, _convert_="all",
+        cfg.trainer,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        _convert_="all",
     )
     return test(task, data, trainer, record), record, data
 

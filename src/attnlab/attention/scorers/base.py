@@ -22,9 +22,7 @@ class Scorer(nn.Module, ABC):
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__()
 
-    def project(
-        self, keys: Float[Tensor, "batch heads items key_dim"]
-    ) -> Float[Tensor, "batch heads items width"]:
+    def project(self, keys: Float[Tensor, "batch heads items key_dim"]) -> Float[Tensor, "batch heads items width"]:
         return keys
 
     @abstractmethod

@@ -60,7 +60,8 @@ def report(error: Exception) -> int:
         print(f"attnlab: {refusal}", file=sys.stderr)
         return REFUSED
     print(
-        f"attnlab: {type(error).__name__}: {error}\n(ATTNLAB_DEBUG=1 shows where; this is a fault of attnlab, not of your input)",
+        f"attnlab: {type(error).__name__}: {error}\n"
+        "(ATTNLAB_DEBUG=1 shows where; this is a fault of attnlab, not of your input)",
         file=sys.stderr,
     )
     return BUG

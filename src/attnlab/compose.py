@@ -63,7 +63,7 @@ def find_problems(
     spec: DataSpec, *, encoder: EncoderRecipe, head: HeadRecipe, attention: Any, names: _Names
 ) -> list[str]:
     """What the classes of the parts say about each other, before anything is built. All of it, not the first."""
-    encoder_class, head_class = recipe_class(encoder), recipe_class(head)
+    head_class = recipe_class(head)
     problems = []
     if not isinstance(spec.output, head_class.accepts):
         wanted = " or ".join(kind.__name__ for kind in head_class.accepts)
@@ -88,12 +88,12 @@ def find_problems(
                 f"{names['head']} needs a normalizer with a loss, and {names['attention/normalizer']} has none; "
                 "choose softmax, sparsemax or entmax15"
             )
-    if attention is not None and encoder_attention is None and head_attention is None:
-        if recipe_class(attention).attends:
-            problems.append(
-                f"{names['attention']} is used by neither {names['encoder']} nor {names['head']}; "
-                "choose one that attends, or say attention=none"
-            )
+    used = encoder_attention is not None or head_attention is not None
+    if attention is not None and recipe_class(attention).attends and not used:
+        problems.append(
+            f"{names['attention']} is used by neither {names['encoder']} nor {names['head']}; "
+            "choose one that attends, or say attention=none"
+        )
     return problems
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from attnlab.compose import build_model
 from attnlab.config import MODEL_GROUPS, choices, conf_dir, register_resolvers
+from attnlab.data.base import DataModule
 from attnlab.errors import IncompatibleError
 from attnlab.model import Model
 from attnlab.spec import DataSpec
@@ -17,7 +18,7 @@ DIM = 12
 
 @dataclass(frozen=True)
 class Combination:
-    """One cell: a small dataset of its kind, its choices by group, and its config nodes of encoder, attention and head."""
+    """One cell: a small dataset of its kind, its choices by group, and its nodes of encoder, attention, head."""
 
     spec: DataSpec
     choices: dict[str, str]
@@ -64,7 +65,7 @@ def combinations() -> Iterator[Combination]:
             for name in choices("attention/normalizer")
         }
     for data_name, cfg in data.items():
-        spec = get_class(cfg.data["_target_"]).example_spec
+        spec = cast(type[DataModule], get_class(cfg.data["_target_"])).example_spec
         head_name = cfg.hydra.runtime.choices["head"]
         for encoder_name, encoder in encoders.items():
             for attention_name, attention in attentions.items():

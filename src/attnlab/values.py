@@ -37,7 +37,7 @@ def _check_node(path: str, node: DictConfig) -> None:
     for name in node:
         value = node[name]
         if isinstance(value, DictConfig):
-            _check_node(f"{path}.{name}", value)
+            _check_node(f"{path}.{name!s}", value)
         elif name in hints:
             _check(
                 f"{path}.{name}", OmegaConf.to_container(value) if OmegaConf.is_config(value) else value, hints[name]

@@ -32,7 +32,7 @@ class FixedAttention(Attention):
     def prepare(self, keys: Tensor, values: Tensor | None = None, mask: Tensor | None = None) -> Memory:
         values = keys if values is None else values
         if mask is None:
-            mask = keys.new_ones(keys.shape[:2], dtype=bool)
+            mask = keys.new_ones(keys.shape[:2], dtype=torch.bool)
         if self.projections is not None:
             values = self.projections.value(values)
         heads = split_heads(values, 1)
@@ -79,7 +79,7 @@ class NoAttention(Attention):
 
     def prepare(self, keys: Tensor, values: Tensor | None = None, mask: Tensor | None = None) -> Memory:
         empty = keys.new_zeros(keys.shape[0], 1, 0, 0)
-        return Memory(empty, empty, keys.new_zeros(keys.shape[0], 0, dtype=bool))
+        return Memory(empty, empty, keys.new_zeros(keys.shape[0], 0, dtype=torch.bool))
 
     def attend(self, queries: Tensor, memory: Memory) -> Attended:
         batch, num_queries, _ = queries.shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
     """
     recorded: dict[str, list[Tensor]] = {}
 
-    def keep(site: str):
+    def keep(site: str) -> Callable[[nn.Module, object, Attended], None]:
         def hook(module: nn.Module, inputs: object, output: Attended) -> None:
             recorded.setdefault(site, []).append(output.weights.detach())
 

@@ -55,7 +55,7 @@ class ScoredAttention(Attention):
     def prepare(self, keys: Tensor, values: Tensor | None = None, mask: Tensor | None = None) -> Memory:
         values = keys if values is None else values
         if mask is None:
-            mask = keys.new_ones(keys.shape[:2], dtype=bool)
+            mask = keys.new_ones(keys.shape[:2], dtype=torch.bool)
         if self.projections is not None:
             values = self.projections.value(values) if self.has_values else values
             keys = self.projections.key(keys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -26,7 +27,7 @@ class Recurrent(Encoder):
         ValueError: dropout with a single layer (it would have no effect), or an odd hidden_dim for two directions.
     """
 
-    layer: ClassVar[type[nn.RNNBase]]
+    layer: ClassVar[Callable[..., nn.RNNBase]]
 
     def __init__(
         self,
@@ -84,6 +85,6 @@ class GRU(Recurrent):
 
 
 class LSTM(Recurrent):
-    """c_t = f_t c_{t-1} + i_t g_t, h_t = o_t tanh(c_t). Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000."""
+    """c_t = f_t c_{t-1} + i_t g_t, h_t = o_t tanh(c_t). Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000."""
 
     layer = nn.LSTM

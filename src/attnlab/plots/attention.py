@@ -8,6 +8,8 @@ import altair as alt
 import numpy as np
 from jaxtyping import Float
 
+from attnlab.plots.style import NOTHING, TRUTH
+
 # Above this many cells a heat-map is drawn as one image: a mark for each cell would be slow and heavy.
 MAX_MARKS = 10_000
 
@@ -40,7 +42,7 @@ def plot_attention(
         .encode(
             x=alt.X("column:O", title=column_title, axis=_labels(columns)),
             y=alt.Y("row:O", title=row_title, axis=_labels(rows)),
-            color=alt.Color("weight:Q", scale=alt.Scale(scheme="greys", domainMin=0)),
+            color=alt.Color("weight:Q", scale=alt.Scale(range=[NOTHING, TRUTH], domainMin=0)),
         )
         .properties(width=size * len(columns), height=max(4, min(24, 480 // max(len(rows), 1))) * len(rows))
     )

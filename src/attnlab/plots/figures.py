@@ -76,7 +76,7 @@ def _forecasts(data: Forecasting, batch: Batch, answers: Tensor) -> Any:
                 batch.target_mask[index].numpy(),
                 forecast,
                 schema.targets,
-                title="a window of the test part",
+                title=f"test example {index + 1} of {len(batch)}",
             )
         )
     return alt.hconcat(*drawn)

@@ -29,7 +29,11 @@ def plot_forecast(
             alt.Chart(alt.Data(values=rows))
             .mark_line(interpolate="linear", strokeWidth=1.5)
             .encode(
-                x=alt.X("step:Q", title="rows after the forecast was made" if index == len(names) - 1 else None),
+                x=alt.X(
+                    "step:Q",
+                    title="rows after the forecast was made" if index == len(names) - 1 else None,
+                    scale=alt.Scale(nice=False),
+                ),
                 y=alt.Y("value:Q", title=name, scale=alt.Scale(zero=False)),
                 color=alt.Color("what:N", scale=colour, title=None),
             )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import altair as alt
 import numpy as np
 from jaxtyping import Float, Int
@@ -13,7 +15,7 @@ def plot_tour(
     optimal: Int[np.ndarray, " cities"],
     *,
     title: str,
-) -> alt.LayerChart:
+) -> Any:
     """The predicted tour over the optimal one, each city with its number."""
     layers = [
         _closed(points, optimal).mark_line(color=QUIET, strokeWidth=6, opacity=0.5).encode(**_axes(), order="step:Q"),
@@ -34,6 +36,6 @@ def _closed(points: np.ndarray, tour: np.ndarray) -> alt.Chart:
     return alt.Chart(alt.Data(values=rows))
 
 
-def _axes() -> dict[str, alt.X | alt.Y]:
+def _axes() -> dict[str, Any]:
     square = alt.Scale(domain=[0, 1])
     return {"x": alt.X("x:Q", scale=square, title=None), "y": alt.Y("y:Q", scale=square, title=None)}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as L
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from attnlab.attention.recorder import record_attention

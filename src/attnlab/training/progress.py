@@ -18,9 +18,11 @@ class ProgressLine(L.Callback):
 
     Args:
         data: says which metric matters.
+        log_every: steps between two looks at the loss.
     """
 
-    def __init__(self, data: DataModule, console: Console) -> None:
+    def __init__(self, data: DataModule, console: Console, *, log_every: int) -> None:
+        self.log_every = log_every
         self.metric = f"val/{data.key_metric}"
         self.console = console
         self.bar: Progress | None = None
@@ -49,7 +51,7 @@ class ProgressLine(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if trainer.global_step % trainer.log_every_n_steps == 0:
+        if trainer.global_step % self.log_every == 0:
             self.loss = float(outputs["loss"])
         if self.bar is not None:
             self.bar.update(self.task, completed=trainer.global_step, news=self._news())

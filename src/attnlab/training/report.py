@@ -72,7 +72,7 @@ def save_figures(task: Task, data: DataModule, batch: Batch, answers: Tensor, re
     saved = {}
     for name, chart in charts.items():
         saved[name] = folder / f"{name}.png"
-        chart.save(str(saved[name]), scale_factor=2)
+        chart.save(str(saved[name]), scale_factor=1.5)
     return saved
 
 

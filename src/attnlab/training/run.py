@@ -81,7 +81,7 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
     trainer: L.Trainer = instantiate(
         cfg.trainer,
         logger=list(loggers.values()),
-        callbacks=[checkpointing, ProgressLine(data, console()), *extras],
+        callbacks=[checkpointing, ProgressLine(data, console(), log_every=cfg.trainer.log_every_n_steps), *extras],
         default_root_dir=str(record.path),
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -91,7 +91,7 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
     )
     if trainer.world_size > 1:
         raise UserError(
-            f"trainer.devices={trainer.world_size} would train on {trainer.world_size} devices, which is not supported yet; "
+            f"trainer.devices={trainer.world_size} would train on that many devices, which is not supported yet; "
             "use trainer.devices=1"
         )
     record.update(device=_device_name(trainer))
@@ -142,6 +142,7 @@ def build(cfg: DictConfig, record: RunRecord) -> tuple[DataModule, Task]:
         instantiate(cfg.optimizer, _convert_="all"),
         instantiate(cfg.scheduler, _convert_="all"),
         origin={"schema": names.SCHEMA, "run_id": record.run_id, "data": data.state_dict()},
+        log_every=cfg.trainer.log_every_n_steps,
     )
     return data, task
 
@@ -220,12 +221,11 @@ def _keep_predictions(task: Task, data: DataModule, record: RunRecord) -> dict[s
 
 def _recordable(cfg: DictConfig) -> dict[str, Any]:
     """The config as it is kept: resolved, without Hydra's own part, with files named from the root."""
-    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    assert isinstance(config, dict)
+    config: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     path = config["data"].get("path")
     if isinstance(path, str) and ":" not in path:
         config["data"]["path"] = str(Path(path).absolute())
-    return config
+    return dict(config)
 
 
 def _device_name(trainer: L.Trainer) -> str:

@@ -28,6 +28,7 @@ class Task(L.LightningModule):
 
     Args:
         metric: makes a fresh metric for validation and for test.
+        log_every: steps between two looks at the loss.
         origin: plain values that say where a checkpoint comes from; kept in every checkpoint.
     """
 
@@ -38,6 +39,8 @@ class Task(L.LightningModule):
         optimizer: OptimizerRecipe,
         scheduler: SchedulerRecipe,
         origin: Mapping[str, Any],
+        *,
+        log_every: int,
     ) -> None:
         super().__init__()
         self.model = model
@@ -46,11 +49,12 @@ class Task(L.LightningModule):
         self.optimizer_recipe = optimizer
         self.scheduler_recipe = scheduler
         self.origin = dict(origin)
+        self.log_every = log_every
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.model.loss(batch)
         # Asking for the value waits for the GPU, so it is asked for only where it is logged anyway.
-        if self.global_step % self.trainer.log_every_n_steps == 0 and not math.isfinite(loss.item()):
+        if self.global_step % self.log_every == 0 and not math.isfinite(loss.item()):
             raise UserError(
                 f"the loss became {loss.item()} at step {self.global_step}; "
                 "lower optimizer.lr, or set trainer.gradient_clip_val=1.0"

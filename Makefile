@@ -1,0 +1,35 @@
+# What a person types. Every target sets up what it needs, once; the second time it starts at once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile -c constraints.txt
+ARGS ?=
+
+.PHONY: help setup train test check
+
+help:            ## this list
+	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.ok  ## the environment in .venv, with pinned dependencies
+
+train: $(VENV)/.ok  ## train the default experiment; more overrides: make train ARGS="encoder=gru seed=2"
+	@$(BIN)/attnlab train $(ARGS)
+
+test: $(VENV)/.dev-ok  ## the fast tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev-ok  ## format, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+$(VENV)/.ok: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "attnlab needs Python 3.11 or newer, and $(PYTHON) is %d.%d; say make PYTHON=python3.11 ..." % v[:2])'
+	@echo "setting up .venv (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev-ok: $(VENV)/.ok
+	@$(PIP) -e '.[dev]'
+	@touch $@

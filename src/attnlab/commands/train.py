@@ -73,6 +73,7 @@ def job(cfg: DictConfig) -> None:
     from hydra.types import RunMode
 
     from attnlab.cli import find_refusal, report
+    from attnlab.runs.record import discard_unstarted
     from attnlab.training.run import train
 
     hydra = HydraConfig.get()
@@ -80,20 +81,14 @@ def job(cfg: DictConfig) -> None:
     try:
         train(cfg, path=path, overrides=list(hydra.overrides.task), choices=hydra.runtime.choices)
     except Exception as error:
-        if not (path / "meta.json").exists():  # refused before there was anything to record
-            _remove_empty(path)
         if hydra.mode != RunMode.MULTIRUN:
+            # Refused: the person is told right away, and a record would only be in the way.
+            if find_refusal(error) or not (path / "meta.json").exists():
+                discard_unstarted(path)
             refused.append(error)
             return
         report(find_refusal(error) or error)
         raise JobFailed("some runs of this sweep failed, as said above; `attnlab runs` lists them") from error
-
-
-def _remove_empty(path: Path) -> None:
-    log = path / "train.log"
-    if path.is_dir() and not set(path.iterdir()) - {log}:
-        log.unlink(missing_ok=True)
-        path.rmdir()
 
 
 def _help() -> str:

@@ -78,13 +78,18 @@ class RNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """h_t = (1 - z_t) n_t + z_t h_{t-1}, gates r_t and z_t. Cho et al. 2014, arXiv:1406.1078, in cuDNN's form, which
-    applies the reset gate after the product: n_t = tanh(W x_t + b + r_t (U h_{t-1} + b'))."""
+    """h_t = (1 - z_t) n_t + z_t h_{t-1}, with gates r_t and z_t. Cho et al. 2014, arXiv:1406.1078.
+
+    In cuDNN's form, which applies the reset gate after the product: n_t = tanh(W x_t + b + r_t (U h_{t-1} + b')).
+    """
 
     layer = nn.GRU
 
 
 class LSTM(Recurrent):
-    """c_t = f_t c_{t-1} + i_t g_t, h_t = o_t tanh(c_t). Hochreiter & Schmidhuber 1997; forget gate of Gers et al. 2000."""
+    """c_t = f_t c_{t-1} + i_t g_t, h_t = o_t tanh(c_t).
+
+    Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000.
+    """
 
     layer = nn.LSTM

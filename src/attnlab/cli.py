@@ -9,7 +9,7 @@ from importlib import import_module
 
 from attnlab import __version__
 from attnlab.config import near_miss
-from attnlab.errors import UserError
+from attnlab.errors import UserError, find_refusal
 
 #: command → what it does; each lives in attnlab.commands under its name.
 COMMANDS = {
@@ -36,6 +36,9 @@ def run(arguments: list[str]) -> int:
         print(f"attnlab {__version__}")
         return DONE
     command, *rest = arguments
+    # Threads that wait for each other must not burn the cores that other work needs: torch's default on the CPU makes
+    # small models many times slower as soon as anything else runs. It is read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         if command not in COMMANDS:
             raise UserError(f"attnlab {command} is not a command; {near_miss(command, COMMANDS)}")
@@ -65,15 +68,6 @@ def report(error: Exception) -> int:
         file=sys.stderr,
     )
     return BUG
-
-
-def find_refusal(error: BaseException | None) -> UserError | None:
-    """The UserError behind an error: Hydra wraps what a constructor raises."""
-    while error is not None:
-        if isinstance(error, UserError):
-            return error
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _help() -> str:

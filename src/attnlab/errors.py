@@ -15,3 +15,12 @@ class IncompatibleError(UserError):
     def __init__(self, choice: str, problems: Sequence[str]) -> None:
         self.problems = list(problems)
         super().__init__("\n".join([f"cannot train {choice}:", *(f"  - {problem}" for problem in problems)]))
+
+
+def find_refusal(error: BaseException | None) -> UserError | None:
+    """The UserError behind an error: Hydra wraps what a constructor raises."""
+    while error is not None:
+        if isinstance(error, UserError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None

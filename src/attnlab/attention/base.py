@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -91,6 +91,7 @@ class Attention(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} has no weights that could be trained to point")
 
 
+@runtime_checkable  # so that annotations can be checked while tests run
 class AttentionRecipe(Protocol):
     """What ${attention} is once Hydra has instantiated it: an attention minus its dims."""
 

@@ -29,7 +29,7 @@ class Projections(nn.Module):
     ) -> None:
         super().__init__()
         for name, width in {"key_dim": key_dim, "value_dim": value_dim}.items():
-            if width is not None and width % num_heads:
+            if width is not None and (num_heads < 1 or width % num_heads):
                 divisors = ", ".join(str(n) for n in range(1, width + 1) if width % n == 0)
                 raise ValueError(f"num_heads={num_heads} cannot divide {name}={width}; use one of {divisors}")
         if content:

@@ -44,7 +44,9 @@ class ScoredAttention(Attention):
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.projections = Projections(query_dim, key_dim, value_dim, num_heads) if projected or num_heads > 1 else None
+        self.projections = (
+            Projections(query_dim, key_dim, value_dim, num_heads) if projected or num_heads != 1 else None
+        )
         if self.projections is None:
             self.scorer = scorer(query_dim, key_dim)
         else:  # queries are brought to the keys' width, so that any scorer can compare them

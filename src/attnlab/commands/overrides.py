@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attnlab.config import GROUPS, choices, conf_dir, near_miss
-from attnlab.errors import UserError
+from attnlab.errors import UserError, find_refusal
 
 
 def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
-    """What the user should do about an error of composition; None where it is none."""
-    from hydra.errors import HydraException
+    """What the user should do about an error of composition; None where it is none, or says so already."""
+    from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+    if find_refusal(error) is not None:
+        return None
+    if isinstance(error, InstantiationException):
+        return _not_built(error)
     text = str(error)
     if isinstance(error, MissingMandatoryValue):
         key = getattr(error, "full_key", None) or text
@@ -29,6 +33,20 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
         return UserError(" ".join(text.split()))
     if isinstance(error, OmegaConfBaseException):
         return UserError(f"the configuration does not fit together: {text.splitlines()[0]}")
+    return None
+
+
+def _not_built(error: Exception) -> UserError | None:
+    """What a library's constructor said about its arguments; None where the fault may be ours."""
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+    cause = error.__cause__
+    found = re.search(r"full_key: (\S+)", str(error))
+    option = found.group(1) if found else "the configuration"
+    if found := re.search(r"unexpected keyword argument '(\w+)'", str(cause)):
+        return UserError(f"{option}.{found.group(1)} is not an option: {option} has no {found.group(1)}; leave it out")
+    if isinstance(cause, (ValueError, MisconfigurationException)):
+        return UserError(f"{option} cannot be made as it was asked for: {cause}")
     return None
 
 

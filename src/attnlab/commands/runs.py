@@ -27,6 +27,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--limit", type=int, metavar="N", help="show the first N only")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
     options = parser.parse_args(arguments)
+    if options.limit is not None and options.limit < 1:
+        raise UserError(f"--limit {options.limit} would show nothing; give a number of at least 1")
     folder = "runs"
     for override in options.overrides:
         key, _, value = override.partition("=")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnlab.config import GROUPS, choices, conf_dir, register_resolvers
-from attnlab.errors import UserError
+from attnlab.errors import UserError, find_refusal
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -46,17 +46,20 @@ def main(arguments: list[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, not to Hydra's printer
     register_resolvers()
-    program, sys.argv = sys.argv, [sys.argv[0], *arguments]
+    # Overrides last: Hydra takes them in one block only, and would refuse `train data=tsp -m seed=1,2`.
+    program, sys.argv = sys.argv, [sys.argv[0], *sorted(arguments, key=_is_override)]
     refused.clear()
     try:
         hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
-        if refused:
-            raise refused[0]
     except JobFailed as failure:
         print(f"attnlab: {failure}", file=sys.stderr)
         return 1
     except UserError:
         raise
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise UserError(
+            f"{error.filename} cannot hold a run record ({error.strerror}); choose another run_dir"
+        ) from error
     except Exception as error:
         refusal = explain(error, arguments)
         if refusal is None:
@@ -64,6 +67,8 @@ def main(arguments: list[str]) -> int:
         raise refusal from error
     finally:
         sys.argv = program
+    if refused:
+        raise refused[0]
     return 0
 
 
@@ -72,7 +77,8 @@ def job(cfg: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from attnlab.cli import find_refusal, report
+    from attnlab.cli import report
+    from attnlab.commands.overrides import explain
     from attnlab.runs.record import discard_unstarted
     from attnlab.training.run import train
 
@@ -80,7 +86,12 @@ def job(cfg: DictConfig) -> None:
     path = Path(hydra.runtime.output_dir)
     try:
         train(cfg, path=path, overrides=list(hydra.overrides.task), choices=hydra.runtime.choices)
-    except Exception as error:
+    except Exception as failure:
+        error: Exception = failure
+        refusal = explain(failure, hydra.overrides.task)
+        if refusal is not None:
+            refusal.__cause__ = failure
+            error = refusal
         if hydra.mode != RunMode.MULTIRUN:
             # Refused: the person is told right away, and a record would only be in the way.
             if find_refusal(error) or not (path / "meta.json").exists():
@@ -89,6 +100,10 @@ def job(cfg: DictConfig) -> None:
             return
         report(find_refusal(error) or error)
         raise JobFailed("some runs of this sweep failed, as said above; `attnlab runs` lists them") from error
+
+
+def _is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word.startswith("~"))
 
 
 def _help() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pytorch_lightning as L
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchmetrics import Metric
 
 from attnlab.batch import Batch
+from attnlab.errors import UserError
 from attnlab.spec import DataSpec
 
 Split = Literal["train", "val", "test"]
@@ -20,6 +21,7 @@ Split = Literal["train", "val", "test"]
 Baseline = Callable[[Batch], Tensor]
 
 
+@runtime_checkable
 class BatchSource(Protocol):
     """Examples that are fetched many at a time, by vectorised indexing and without a loop over samples."""
 
@@ -44,6 +46,7 @@ class DataModule(L.LightningDataModule, ABC):
 
     def __init__(self, *, batch_size: int, seed: int) -> None:
         super().__init__()
+        check_least(1, batch_size=batch_size)
         self.batch_size = batch_size
         self.seed = seed
 
@@ -126,17 +129,26 @@ def generator_for(seed: int, split: Split) -> np.random.Generator:
     return np.random.default_rng([seed, SPLIT_STREAMS[split]])
 
 
+def check_least(least: int, **options: int) -> None:
+    """Refuses counts that are too small.
+
+    Raises:
+        UserError: the first option of data that is below `least`.
+    """
+    for option, value in options.items():
+        if value < least:
+            raise UserError(f"data.{option}={value} must be at least {least}")
+
+
 def length_range(option: str, value: int | str, least: int) -> tuple[int, int]:
     """Reads "12" or "5-50": one number, or the shortest and the longest.
 
     Raises:
         UserError: neither, or out of order, or below `least`.
     """
-    from attnlab.errors import UserError
-
-    first, _, second = str(value).partition("-")
+    first, dash, second = str(value).partition("-")
     try:
-        shortest, longest = int(first), int(second or first)
+        shortest, longest = int(first), int(second if dash else first)
     except ValueError:
         raise UserError(f"{option}={value} is neither a number nor a range such as 5-20") from None
     if not least <= shortest <= longest:

@@ -12,11 +12,12 @@ import torch
 from torchmetrics import Metric
 
 from attnlab.batch import Batch
-from attnlab.data.base import Baseline, BatchSource, DataModule, Split
+from attnlab.data.base import Baseline, BatchSource, DataModule, Split, check_least
+from attnlab.data.csv_file import locate
 from attnlab.data.linear import LinearBaseline
 from attnlab.data.metrics import ForecastErrors
 from attnlab.data.schema import TableSchema
-from attnlab.data.table import Table, locate, read_table
+from attnlab.data.table import Table, read_table
 from attnlab.errors import UserError
 from attnlab.spec import DataSpec, Forecast, Series
 
@@ -61,16 +62,15 @@ class Forecasting(DataModule):
         seed: int,
     ) -> None:
         super().__init__(batch_size=batch_size, seed=seed)
-        if len(split) != 3 or min(split) <= 0 or abs(sum(split) - 1) > 1e-6:
+        if not (len(split) == 3 and min(split) > 0 and abs(sum(split) - 1) <= 1e-6):
             raise UserError(
                 f"data.split={list(split)} must be three positive shares that sum to 1, such as [0.7,0.1,0.2]"
             )
-        for option, value in {"lookback": lookback, "horizon": horizon, "season": season}.items():
-            if value < 1:
-                raise UserError(f"data.{option}={value} must be at least 1 row")
+        check_least(1, lookback=lookback, horizon=horizon, season=season)
         if season > lookback:
             raise UserError(
-                f"data.season={season} reaches back beyond data.lookback={lookback}; use a season of at most the look-back"
+                f"data.season={season} reaches back beyond data.lookback={lookback}; "
+                "use a season of at most the look-back"
             )
         self.path = path
         self.lookback, self.horizon, self.season = lookback, horizon, season
@@ -90,8 +90,8 @@ class Forecasting(DataModule):
             if end - first < self.horizon + before:
                 raise UserError(
                     f"{self.path} has {table.num_rows} rows, which leaves {end - first} for {split}; data.lookback="
-                    f"{self.lookback} and data.horizon={self.horizon} need {self.horizon + before} there; give more rows, "
-                    "shorten them, or change data.split"
+                    f"{self.lookback} and data.horizon={self.horizon} need {self.horizon + before} there; "
+                    "give more rows, shorten them, or change data.split"
                 )
         return table
 
@@ -103,12 +103,20 @@ class Forecasting(DataModule):
     @cached_property
     def _arrays(self) -> tuple[torch.Tensor, torch.Tensor]:
         inputs, targets, _ = self.schema.apply(self.table)
+        for split, (first, end) in self._parts(len(targets)).items():
+            if np.isnan(targets[first if split != "train" else self.lookback : end]).all():
+                raise UserError(
+                    f"{self.path}, columns {', '.join(self.schema.targets)}: every value is missing from line "
+                    f"{self.table.line(first)} to line {self.table.line(end - 1)}, which is the {split} part; "
+                    "change data.split, or cut the file"
+                )
         return torch.from_numpy(inputs), torch.from_numpy(targets)
 
     def _parts(self, num_rows: int) -> dict[Split, tuple[int, int]]:
         """First and end row of each part."""
-        train_end = int(num_rows * self.split[0])
-        val_end = int(num_rows * (self.split[0] + self.split[1]))
+        # 0.7 + 0.1 is a little less than 0.8: without the addition a row of 100 would change sides
+        train_end = int(num_rows * self.split[0] + 1e-6)
+        val_end = int(num_rows * (self.split[0] + self.split[1]) + 1e-6)
         return {"train": (0, train_end), "val": (train_end, val_end), "test": (val_end, num_rows)}
 
     @property

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from attnlab.batch import Batch
-from attnlab.data.base import Baseline, BatchSource, DataModule, Split, generator_for, length_range
+from attnlab.data.base import Baseline, BatchSource, DataModule, Split, check_least, generator_for, length_range
 from attnlab.data.metrics import TourQuality
 from attnlab.data.tours import optimal_tour
 from attnlab.spec import DataSpec, PointerSequence, Points
@@ -47,6 +47,7 @@ class TSP(DataModule):
     ) -> None:
         super().__init__(batch_size=batch_size, seed=seed)
         self.fewest, self.most = length_range("data.num_points", num_points, least=3)
+        check_least(1, num_train=num_train, num_val=num_val, num_test=num_test)
         self.sizes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         self._sources: dict[Split, BatchSource] = {}
 

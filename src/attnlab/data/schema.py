@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from attnlab.data.table import Table
+from attnlab.data.table_checks import check_names, check_range, check_variation, regular_step
 from attnlab.errors import UserError
 
 #: Cycles that a time stamp is placed in, in seconds; those not longer than the step between rows say nothing.
@@ -71,33 +72,28 @@ class TableSchema:
         """Reads scales and categories off the first num_train rows, and nothing off the others but their times.
 
         Raises:
-            UserError: a column that is missing, not numeric, or the same in every training row.
+            UserError: a column that is missing, named twice, not numeric, or the same in every training row.
         """
-        for name in [*time, *categorical, *ignore]:
-            table.column(name, "data.time, data.categorical or data.ignore")
+        check_names(
+            table,
+            {"data.time": time, "data.categorical": categorical, "data.ignore": ignore, "data.targets": targets or []},
+        )
         others = [name for name in table.columns if name not in {*time, *categorical, *ignore}]
         chosen = list(others if targets is None else targets)
         if not chosen:
             raise UserError(f"{table.path} has no numeric column left to forecast; name some in data.targets")
-        for name in chosen:
-            if name in {*time, *categorical, *ignore}:
-                raise UserError(
-                    f"data.targets names {name}, which data.time, data.categorical or data.ignore names too; choose one"
-                )
         numeric = chosen + [name for name in others if name not in chosen]
         values = np.stack([table.numbers(name, "data.targets") for name in numeric], axis=1)[:num_train]
-        _check_variation(table, numeric, values)
+        check_variation(table, numeric, values)
         times = table.times(time)
         return cls(
             time=list(time),
-            step_seconds=_regular_step(table, times),
+            step_seconds=regular_step(table, times),
             numeric=numeric,
             num_targets=len(chosen),
             mean=np.nanmean(values, axis=0).tolist(),
             scale=np.nanstd(values, axis=0).tolist(),
-            categories={
-                name: sorted(set(table.texts(name, "data.categorical")[:num_train]) - {""}) for name in categorical
-            },
+            categories={name: _categories(table, name, num_train) for name in categorical},
             flagged=[name for name, gaps in zip(numeric, np.isnan(values).any(0), strict=True) if gaps],
         )
 
@@ -105,16 +101,18 @@ class TableSchema:
         """Inputs [rows, channels], scaled targets [rows, targets] with NaN where missing, times [rows].
 
         Raises:
-            UserError: a column is missing or not numeric, or the times are not one step apart.
+            UserError: a column is missing or not numeric, a value is out of all proportion to the training part, or the
+                times are not one step apart.
         """
         times = table.times(self.time)
-        step = _regular_step(table, times)
+        step = regular_step(table, times)
         if len(times) > 1 and step != self.step_seconds:
             raise UserError(
                 f"{table.path} has a row every {step} s, but the model was trained on one every {self.step_seconds} s"
             )
         values = np.stack([table.numbers(name, "the trained model") for name in self.numeric], axis=1)
         scaled = (values - np.array(self.mean)) / np.array(self.scale)
+        check_range(table, self.numeric, values, scaled)
         channels = [carry_forward(scaled)]
         for name, categories in self.categories.items():
             entries = table.texts(name, "the trained model")
@@ -145,32 +143,11 @@ def cycle_phase(times: np.ndarray, seconds: float) -> np.ndarray:
     return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 
 
-def _check_variation(table: Table, names: Sequence[str], values: np.ndarray) -> None:
-    for name, column in zip(names, values.T, strict=True):
-        observed = column[~np.isnan(column)]
-        if len(observed) == 0:
-            raise UserError(
-                f"{table.path}, column {name}: every value of the training part is missing; "
-                f"leave it out with data.ignore=[{name}]"
-            )
-        if observed.min() == observed.max():
-            raise UserError(
-                f"{table.path}, column {name}: every value of the training part is {observed[0]:g}, so it can neither be "
-                f"scaled nor teach anything; leave it out with data.ignore=[{name}]"
-            )
-
-
-def _regular_step(table: Table, times: np.ndarray) -> int:
-    steps = np.diff(times).astype(int)
-    if len(steps) == 0:
-        return 0
-    usual = int(np.median(steps))
-    bad = np.flatnonzero(steps != usual) if usual > 0 else np.array([0])
-    if len(bad):
-        row = int(bad[0]) + 1
+def _categories(table: Table, name: str, num_train: int) -> list[str]:
+    found = set(table.texts(name, "data.categorical")[:num_train]) - {""}
+    if not found:
         raise UserError(
-            f"{table.path} line {table.line(row)}: {times[row]} follows {times[row - 1]}, but rows must be in order and "
-            f"{usual if usual > 0 else 'some'} s apart throughout; sort the file, fill in the missing rows with empty "
-            "values, or cut the file there"
+            f"{table.path}, column {name}: every entry of the training part is missing; take it out of "
+            "data.categorical and leave it out with data.ignore"
         )
-    return usual
+    return sorted(found)

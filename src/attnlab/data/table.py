@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from attnlab.data.csv_file import UNREADABLE, damaged, line_of_row, open_bytes, read_header, refuse_undecodable
 from attnlab.errors import UserError
 
 #: What counts as "not measured".
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-#: `path: embedded:NAME` is a file that comes with the package.
-EMBEDDED = "embedded:"
+#: Beyond this a number is no measurement but a fault, or a mark for "missing"; its square would overflow in float32.
+LARGEST = 1e18
+#: What the columns of data.time hold, where there are several: least and greatest. Some count hours from 1 to 24.
+TIME_PARTS = {
+    "year": (1, 9999),
+    "month": (1, 12),
+    "day": (1, 31),
+    "hour": (0, 24),
+    "minute": (0, 59),
+    "second": (0, 59),
+}
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,19 @@ class Table:
         if pc.any(wrong).as_py():
             row = pc.index(wrong, True).as_py()
             raise UserError(
-                f"{self.path} line {self.line(row)}, column {name}: {text[row].as_py()!r} is not a number; mend the file, "
-                f"or name the column in data.categorical or data.ignore"
+                f"{self.path} line {self.line(row)}, column {name}: {text[row].as_py()!r} is not a number; mend the "
+                "file (nothing measured: an empty entry), or name the column in data.categorical or data.ignore"
             )
         values = pc.cast(pc.if_else(missing, None, text), pa.float64())
-        return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+        numbers = np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float64)
+        huge = np.flatnonzero(np.abs(numbers) > LARGEST)
+        if len(huge):
+            row = int(huge[0])
+            raise UserError(
+                f"{self.path} line {self.line(row)}, column {name}: {text[row].as_py()} is too large; leave the entry "
+                "empty where nothing was measured, or give the column another unit"
+            )
+        return numbers
 
     def texts(self, name: str, option: str) -> np.ndarray:
         """A column as strings; missing entries are empty."""
@@ -76,13 +90,20 @@ class Table:
         """
         if len(names) == 1:
             return self._iso_times(names[0])
+        if not 3 <= len(names) <= len(TIME_PARTS):
+            raise UserError(
+                f"data.time=[{','.join(names)}] must name one column of time stamps, or from three to six columns: "
+                f"{', '.join(TIME_PARTS)}, in this order"
+            )
         parts = [self.numbers(name, "data.time") for name in names]
-        for name, part in zip(names, parts, strict=True):
-            bad = np.flatnonzero(~np.isfinite(part) | (part != np.round(part)))
+        for name, part, (kind, (least, greatest)) in zip(names, parts, TIME_PARTS.items(), strict=False):
+            bad = np.flatnonzero(~((part >= least) & (part <= greatest) & (part == np.round(part))))
             if len(bad):
+                row = int(bad[0])
+                found = "nothing" if np.isnan(part[row]) else f"{part[row]:g}"
                 raise UserError(
-                    f"{self.path} line {self.line(bad[0])}, column {name}: part of the time stamp is missing or "
-                    "not a whole number; mend the file"
+                    f"{self.path} line {self.line(row)}, column {name}: the {kind} is {found}, where a whole number "
+                    f"from {least} to {greatest} was expected; mend the file, or the order of the columns in data.time"
                 )
         year, month, day, *clock = (part.astype(int) for part in parts)
         days = (year - 1970).astype("datetime64[Y]").astype("datetime64[M]") + (month - 1)
@@ -107,24 +128,17 @@ class Table:
             raise
 
     def line(self, row: int) -> int:
-        """The line of the file that holds a row (0-based): blank lines are no rows."""
-        with open_text(self.path) as file:
-            seen = -2  # the header is not a row
-            for number, text in enumerate(file, start=1):
-                seen += bool(text.strip())
-                if seen == row:
-                    return number
-        return row + 2
+        return line_of_row(self.path, row)
 
 
 def read_table(path: str) -> Table:
     """A comma-separated file with a header line, plain or gzip-compressed, every entry kept as text.
 
     Raises:
-        UserError: no such file, nothing in it, a name given twice, or a line with too few or too many entries.
+        UserError: no such file, nothing in it, no text, a header that names nothing or the same twice, or a line with
+            too few or too many entries.
     """
-    located = locate(path)
-    header = _header(path)
+    header = read_header(path)
     ragged: list[tuple[int, int]] = []
 
     def note(row: pa_csv.InvalidRow) -> str:
@@ -132,7 +146,7 @@ def read_table(path: str) -> Table:
         return "skip"  # the reading goes on, so that Arrow raises nothing of its own; we refuse below
 
     try:
-        with pa.input_stream(located, compression="detect") as stream:
+        with open_bytes(path) as stream:
             table = pa_csv.read_csv(
                 stream,
                 read_options=pa_csv.ReadOptions(use_threads=False),  # else rows have no numbers
@@ -141,49 +155,19 @@ def read_table(path: str) -> Table:
                     column_types={name: pa.string() for name in header}, strings_can_be_null=False
                 ),
             )
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path} cannot be read as comma-separated text: {str(error).splitlines()[0]}") from error
+        names = table.column_names
+    except UNREADABLE as error:
+        raise damaged(path, error) from error
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        refuse_undecodable(path)
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} is not comma-separated text ({reason}); give a CSV file with a header line") from error
+    if names != header:
+        raise UserError(f"{path} has a header that can be read in two ways; take the quotation marks out of it")
     if ragged:
         row, found = ragged[0]
-        line = Table(path, {}, 0).line(row - 2) if row else "?"  # Arrow counts the header as row 1
         raise UserError(
-            f"{path} line {line} has {found} entries where the header names {len(header)} columns; mend that line"
+            f"{path} line {line_of_row(path, row - 2)} has {found} {'entry' if found == 1 else 'entries'} where the "
+            f"header names {len(header)} columns; mend that line"  # Arrow counts the header as row 1
         )
-    if table.num_rows == 0:
-        raise UserError(f"{path} has a header and no rows; give a file with measurements")
-    return Table(path, {name: table.column(name) for name in header}, table.num_rows)
-
-
-def locate(path: str) -> str:
-    """Where a path really is, the files that come with the package included.
-
-    Raises:
-        UserError: nowhere.
-    """
-    if path.startswith(EMBEDDED):
-        return str(Path(__file__).parent / "assets" / path.removeprefix(EMBEDDED))
-    if not Path(path).is_file():
-        raise UserError(f"{path} is not a file (looked from {Path.cwd()}); give the path of a CSV file")
-    return path
-
-
-def open_text(path: str) -> IO[str]:
-    located = locate(path)
-    if located.endswith(".gz"):
-        return gzip.open(located, "rt", encoding="utf-8-sig", errors="replace")
-    return open(located, encoding="utf-8-sig", errors="replace")
-
-
-def _header(path: str) -> list[str]:
-    try:
-        with open_text(path) as file:
-            first = next((line for line in file if line.strip()), None)
-    except (OSError, EOFError) as error:
-        raise UserError(f"{path} cannot be read: {error}") from error
-    if first is None:
-        raise UserError(f"{path} is empty; give a file with a header line and measurements")
-    header = next(csv.reader([first]))
-    twice = next((name for name in header if header.count(name) > 1), None)
-    if twice is not None:
-        raise UserError(f"{path} names the column {twice!r} twice in its header; rename one of them")
-    return header
+    return Table(path, {name.strip(): table.column(name) for name in header}, table.num_rows)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from attnlab.batch import Batch
-from attnlab.data.base import Baseline, BatchSource, DataModule, Split, generator_for, length_range
+from attnlab.data.base import Baseline, BatchSource, DataModule, Split, check_least, generator_for, length_range
 from attnlab.data.metrics import SequenceAccuracy
 from attnlab.spec import DataSpec, Tokens, TokenSequence
 
@@ -48,6 +48,7 @@ class Reverse(DataModule):
     ) -> None:
         super().__init__(batch_size=batch_size, seed=seed)
         self.shortest, self.longest = length_range("data.length", length, least=1)
+        check_least(1, num_symbols=num_symbols, num_train=num_train, num_val=num_val, num_test=num_test)
         self.vocab_size = FIRST_SYMBOL + num_symbols
         self.sizes: dict[Split, int] = {"train": num_train, "val": num_val, "test": num_test}
         self._sources: dict[Split, BatchSource] = {}
@@ -63,6 +64,7 @@ class Reverse(DataModule):
             random = generator_for(self.seed, split)
             lengths = random.integers(self.shortest, self.longest, self.sizes[split], endpoint=True)
             symbols = random.integers(FIRST_SYMBOL, self.vocab_size, (self.sizes[split], self.longest))
+            symbols *= np.arange(self.longest) < lengths[:, None]
             self._sources[split] = _Reversed(torch.from_numpy(symbols), torch.from_numpy(lengths))
         return self._sources[split]
 
@@ -76,7 +78,8 @@ class Reverse(DataModule):
         """Always the symbol that training shows most often."""
         source = self.source("train")
         assert isinstance(source, _Reversed)
-        return torch.full_like(batch.targets, int(source.symbols.flatten().bincount().argmax()))
+        counts = source.symbols.flatten().bincount()
+        return torch.full_like(batch.targets, FIRST_SYMBOL + int(counts[FIRST_SYMBOL:].argmax()))
 
 
 class _Reversed:
@@ -90,7 +93,7 @@ class _Reversed:
         lengths = self.lengths[indices, None]
         position = torch.arange(self.symbols.shape[1] + 1)
         input_mask = position[:-1] < lengths
-        inputs = self.symbols[indices] * input_mask
+        inputs = self.symbols[indices]
         targets = inputs.gather(1, (lengths - 1 - position).clamp(0, inputs.shape[1] - 1))
         targets = targets.where(position < lengths, PAD).where(position != lengths, END)
         return Batch(inputs, input_mask, targets, position <= lengths)

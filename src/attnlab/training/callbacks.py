@@ -35,6 +35,17 @@ def early_stopping(record: RunRecord, data: DataModule, *, patience: int) -> Ear
     return EarlyStopping(monitor=f"val/{data.key_metric}", mode=data.key_mode, patience=patience)
 
 
+class ValidateAtTheEnd(L.Callback):
+    """Validates after the last step also where trainer.max_steps ends training in the middle of an epoch.
+
+    Lightning would stop without a look, and the best checkpoint would miss the last steps, or not exist at all.
+    """
+
+    def on_train_batch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True  # a stop that was asked for is validated first
+
+
 class AttentionMaps(L.Callback):
     """Stores the weights of every site for a few fixed validation examples: attention/epoch_003.npz.
 

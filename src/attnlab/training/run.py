@@ -19,13 +19,13 @@ from omegaconf import DictConfig, OmegaConf
 from attnlab.compose import build_model
 from attnlab.config import GROUPS, MODEL_GROUPS
 from attnlab.data.base import DataModule
-from attnlab.errors import UserError
+from attnlab.errors import UserError, find_refusal
 from attnlab.model import Model
 from attnlab.runs import record as names
 from attnlab.runs.record import RunRecord
 from attnlab.spec import DataSpec
 from attnlab.training import report
-from attnlab.training.callbacks import checkpoints, examples
+from attnlab.training.callbacks import ValidateAtTheEnd, checkpoints, examples
 from attnlab.training.console import console, quiet_libraries, say
 from attnlab.training.progress import ProgressLine
 from attnlab.training.task import Task, load_weights
@@ -35,7 +35,7 @@ from attnlab.values import check_values
 NUM_PREDICTIONS = 64
 
 
-def train(cfg: DictConfig, *, path: Path, overrides: list[str], choices: Mapping[str, str]) -> dict[str, Any]:
+def train(cfg: DictConfig, *, path: Path, overrides: list[str], choices: Mapping[str, str | None]) -> dict[str, Any]:
     """Trains one run from a resolved-on-demand config and leaves its record in `path`.
 
     Returns:
@@ -50,7 +50,7 @@ def train(cfg: DictConfig, *, path: Path, overrides: list[str], choices: Mapping
         path,
         config_yaml=OmegaConf.to_yaml(OmegaConf.create(config)),
         overrides=overrides,
-        choices={group: choices[group] for group in GROUPS if choices.get(group)},
+        choices={group: choice for group in GROUPS if (choice := choices.get(group))},
         seed=cfg.seed,
     )
     loggers: dict[str, Any] = {}
@@ -60,7 +60,7 @@ def train(cfg: DictConfig, *, path: Path, overrides: list[str], choices: Mapping
         exit_code = 0
         return summary
     except BaseException as error:  # also Ctrl-C: the record must not claim to be running
-        record.fail(error)
+        record.fail(find_refusal(error) or error)
         raise
     finally:
         if "wandb" in loggers:
@@ -81,7 +81,12 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
     trainer: L.Trainer = instantiate(
         cfg.trainer,
         logger=list(loggers.values()),
-        callbacks=[checkpointing, ProgressLine(data, console(), log_every=cfg.trainer.log_every_n_steps), *extras],
+        callbacks=[
+            checkpointing,
+            ValidateAtTheEnd(),
+            ProgressLine(data, console(), log_every=cfg.trainer.log_every_n_steps),
+            *extras,
+        ],
         default_root_dir=str(record.path),
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -101,19 +106,21 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
         if name in loggers:
             loggers[name].experiment.config.update(OmegaConf.to_container(cfg), allow_val_change=True)
     started = time.monotonic()
-    trainer.fit(task, train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
-    if trainer.interrupted:
-        raise KeyboardInterrupt("stopped by the user")
+    try:
+        trainer.fit(task, train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
+    except SystemExit:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt("stopped by the user") from None
     train_seconds = time.monotonic() - started
     steps = trainer.global_step
     if not checkpointing.best_model_path:
         raise UserError(
             f"training ended after {steps} steps without a validation, so there is no best checkpoint; "
-            "raise trainer.max_steps, or lower trainer.val_check_interval"
+            "do not set trainer.limit_val_batches=0"
         )
+    assert checkpointing.best_model_score is not None
     summary = {
         **test(task, data, trainer, record),
-        **{f"val/{data.key_metric}": float(checkpointing.best_model_score or np.nan)},
+        f"val/{data.key_metric}": float(checkpointing.best_model_score),
         **_baselines(data),
         "num_parameters": num_parameters,
         "train_seconds": round(train_seconds, 3),

@@ -7,9 +7,17 @@ import math
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from attnlab.errors import UserError
+
 
 def cosine(optimizer: Optimizer, total_steps: int, *, warmup: float) -> LambdaLR:
-    """Up in a straight line for `warmup` of all steps, then down half a cosine to zero."""
+    """Up in a straight line for `warmup` of all steps, then down half a cosine to zero.
+
+    Raises:
+        UserError: the warm-up is no share.
+    """
+    if not 0 <= warmup <= 1:
+        raise UserError(f"scheduler.warmup={warmup} must be a share of all steps, from 0 to 1")
     rising = max(1, round(warmup * total_steps))
 
     def share(step: int) -> float:

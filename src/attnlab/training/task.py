@@ -54,17 +54,17 @@ class Task(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.model.loss(batch)
         # Asking for the value waits for the GPU, so it is asked for only where it is logged anyway.
-        if self.global_step % self.log_every == 0 and not math.isfinite(loss.item()):
-            raise UserError(
-                f"the loss became {loss.item()} at step {self.global_step}; "
-                "lower optimizer.lr, or set trainer.gradient_clip_val=1.0"
-            )
+        if self.global_step % self.log_every == 0:
+            self._check_finite(loss)
         self.log("train/loss", loss, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         predictions = self.model(batch)
-        self.log("val/loss", self.model.head.loss(predictions, batch), batch_size=len(batch))
+        loss = self.model.head.loss(predictions, batch)
+        if batch_idx == 0:  # weights that are not numbers must not become the best checkpoint
+            self._check_finite(loss)
+        self.log("val/loss", loss, batch_size=len(batch))
         if self.model.head.feeds_back:  # those predictions were fed the targets; the metric must not be
             predictions = self.model.generate(batch)
         self.val_metric.update(self.model.head.decode(predictions), batch)
@@ -78,13 +78,23 @@ class Task(L.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._log_metric("test", self.test_metric)
 
+    def _check_finite(self, loss: Tensor) -> None:
+        if not math.isfinite(loss.item()):
+            raise UserError(
+                f"the loss became {loss.item()} at step {self.global_step}; "
+                "lower optimizer.lr, or set trainer.gradient_clip_val=1.0"
+            )
+
     def _log_metric(self, stage: str, metric: Metric) -> None:
         values: dict[str, Tensor] = metric.compute()
         self.log_dict({f"{stage}/{name}": value.float() for name, value in values.items()})
         metric.reset()
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer_recipe(self.parameters())
+        try:
+            optimizer = self.optimizer_recipe(self.parameters())
+        except ValueError as error:
+            raise UserError(f"this optimizer cannot be made: {error}; change it under optimizer.") from error
         total_steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(total_steps):
             raise UserError("training would never end; give trainer.max_steps or trainer.max_epochs")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import wandb
 from pytorch_lightning.loggers import WandbLogger
 
 from attnlab.runs.record import RunRecord
@@ -27,21 +28,22 @@ def wandb_logger(
     With WANDB_API_KEY it is online, unless the server does not answer; without, offline, and nobody is asked anything.
     WANDB_MODE, where it is set, decides.
     """
-    mode = os.environ.get("WANDB_MODE") or _mode()
-    os.environ["WANDB_SILENT"] = "true"  # what to type next is said by us, at the end
+    mode: Any = os.environ.get("WANDB_MODE") or _mode()
     folder = Path(save_dir).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     choices = record.meta["choices"]
-    return WandbLogger(
+    # We begin the run ourselves: Lightning would pass an option that W&B warns about.
+    run = wandb.init(
         name=record.run_id,
-        id=record.run_id[-64:].replace(".", "-"),
         project=project,
         group=group or "_".join(choices[part] for part in ("data", "encoder", "attention")),
         tags=list(tags),
-        save_dir=str(folder),
+        dir=str(folder),
         mode=mode,
-        log_model=False,
+        settings=wandb.Settings(silent=True),  # what to type next is said by us, at the end
     )
+    record.update(wandb_id=run.id)
+    return WandbLogger(experiment=run)
 
 
 def finish(logger: WandbLogger, record: RunRecord, *, exit_code: int) -> None:

@@ -79,6 +79,11 @@ class _EntmaxFunction(Function):
 
     @staticmethod
     def forward(ctx: Any, scores: Tensor, allowed: Tensor, alpha: float, threshold: Any) -> Tensor:
+        ctx.alpha = alpha
+        if not scores.shape[-1]:  # the largest of nothing does not exist
+            weights = torch.zeros_like(scores)
+            ctx.save_for_backward(weights)
+            return weights
         floor = torch.finfo(scores.dtype).min
         largest = scores.masked_fill(~allowed, floor).amax(-1, keepdim=True)
         scaled = (alpha - 1) * (scores - largest)
@@ -88,7 +93,6 @@ class _EntmaxFunction(Function):
         weights = (scaled - threshold(scaled)).clamp(min=0) ** (1 / (alpha - 1)) * allowed
         # Rounding in τ is the only error left; dividing by the sum removes it. A row of nothing stays 0.
         weights = weights / weights.sum(-1, keepdim=True).clamp(min=torch.finfo(scores.dtype).tiny)
-        ctx.alpha = alpha
         ctx.save_for_backward(weights)
         return weights
 

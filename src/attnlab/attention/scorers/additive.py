@@ -65,8 +65,10 @@ class _AdditiveScore(Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # With t = tanh(q + k):  ds/dv = t,  ds/dq = ds/dk = v ∘ (1 - t²).
         queries, keys, energy = ctx.saved_tensors
-        grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys)
-        grad_energy = torch.zeros_like(energy)
+        # Sums over blocks in at least float32: in bfloat16 a sum of many blocks stops growing.
+        wide = torch.promote_types(queries.dtype, torch.float32)
+        grad_queries, grad_keys = torch.zeros_like(queries), torch.zeros_like(keys, dtype=wide)
+        grad_energy = torch.zeros_like(energy, dtype=wide)
         for rows in _row_blocks(queries, keys):
             grad = grads[0][:, :, rows]  # [B, H, q, K]
             tanh = (queries[:, :, rows, None] + keys[:, :, None]).tanh_()  # [B, H, q, K, D]
@@ -74,7 +76,7 @@ class _AdditiveScore(Function):
             inner = tanh.mul_(tanh).neg_().add_(1).mul_(grad[..., None])
             grad_queries[:, :, rows] = inner.sum(3)
             grad_keys += inner.sum(2)
-        return grad_queries * energy, grad_keys * energy, grad_energy
+        return grad_queries * energy, (grad_keys * energy).to(keys.dtype), grad_energy.to(energy.dtype)
 
 
 def _row_blocks(queries: Tensor, keys: Tensor) -> list[slice]:

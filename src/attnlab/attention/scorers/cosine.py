@@ -30,7 +30,14 @@ class Cosine(Scorer):
         self.raw_strength = nn.Parameter(torch.tensor(math.log(math.expm1(strength))))  # softplus⁻¹
 
     def project(self, keys: Tensor) -> Tensor:
-        return F.normalize(keys, dim=-1)
+        return unit_length(keys)
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
-        return F.softplus(self.raw_strength) * (F.normalize(queries, dim=-1) @ keys.mT)
+        return F.softplus(self.raw_strength) * (unit_length(queries) @ keys.mT)
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """x / |x|, and zero for a zero vector."""
+    # Not F.normalize: its eps vanishes in float16, and elsewhere gives a zero vector a gradient of 1e12.
+    length = vectors.norm(dim=-1, keepdim=True)
+    return vectors / torch.where(length > 0, length, 1)

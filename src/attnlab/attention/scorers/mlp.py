@@ -44,6 +44,8 @@ class MLP(Scorer):
         if queries.shape[2] * keys.numel() <= BLOCK_ELEMENTS:
             return self._score(queries, keys)
         size = max(1, BLOCK_ELEMENTS // keys.numel())
+        # The blocks' gradients of the keys add up in at least float32: in bfloat16 a long sum stops growing.
+        keys = keys.to(torch.promote_types(keys.dtype, torch.float32))
         blocks = [
             checkpoint(self._score, block, keys, use_reentrant=False, preserve_rng_state=False)
             for block in queries.split(size, dim=2)
@@ -51,5 +53,5 @@ class MLP(Scorer):
         return torch.cat(blocks, dim=2)
 
     def _score(self, queries: Tensor, keys: Tensor) -> Tensor:
-        pairs = queries[..., :, None, :] + keys[..., None, :, :]  # [B, H, Q, K, hidden]
+        pairs = queries[..., :, None, :] + keys[..., None, :, :].to(queries.dtype)  # [B, H, Q, K, hidden]
         return self.rest(pairs).squeeze(-1)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from attnlab.errors import UserError
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
+LISTS = (list, tuple, Sequence)
 
 
 def check_values(cfg: DictConfig) -> None:
@@ -63,10 +64,10 @@ def _check(option: str, value: Any, kind: Any) -> None:
 def _fits(value: Any, kind: Any) -> bool:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return any(_fits(value, option) for option in typing.get_args(kind))
+        return any(_fits(value, option) for option in _writable(kind))
     if origin is typing.Literal:
         return value in typing.get_args(kind)
-    if origin in (list, tuple, Sequence):
+    if origin in LISTS:
         (inner, *_) = typing.get_args(kind) or (Any,)
         return isinstance(value, list) and all(_fits(item, inner) for item in value)
     if kind is float:
@@ -78,12 +79,19 @@ def _fits(value: Any, kind: Any) -> bool:
     return True  # a kind that we know nothing of
 
 
+def _writable(union: Any) -> list[Any]:
+    """The members of a union that a file can hold: of `float | Tensor` the first. All, where that leaves no kind."""
+    members = list(typing.get_args(union))
+    known = [kind for kind in members if kind in KINDS or typing.get_origin(kind) in (typing.Literal, *LISTS)]
+    return members if set(known) <= {type(None)} else known
+
+
 def _describe(kind: Any) -> str:
     origin = typing.get_origin(kind)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_describe(option) for option in typing.get_args(kind))
+        return " or ".join(_describe(option) for option in _writable(kind))
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(kind)))
-    if origin in (list, tuple, Sequence):
+    if origin in LISTS:
         return f"a list such as [a,b], each {_describe(typing.get_args(kind)[0])}"
     return KINDS.get(kind, str(kind))

@@ -14,8 +14,6 @@ from attnlab.errors import UserError
 #: `path: embedded:NAME` is a file that comes with the package.
 EMBEDDED = "embedded:"
 ASSETS = Path(__file__).parent / "assets"
-#: What a file raises that is damaged, or is not what its name says.
-UNREADABLE = (OSError, EOFError, zlib.error)
 
 
 def locate(path: str) -> str:
@@ -44,22 +42,38 @@ def open_text(path: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(open_bytes(path), encoding="utf-8-sig", errors="replace")
 
 
+def check_text(path: str) -> None:
+    """Reads the file once, before others do.
+
+    Raises:
+        UserError: it is damaged, or some line is not UTF-8.
+    """
+    try:
+        with open_bytes(path) as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    line.decode("utf-8")
+                except UnicodeDecodeError:
+                    raise UserError(f"{path} line {number} is not UTF-8 text; save the file as CSV in UTF-8") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); check that it is a CSV file, compressed only if it is called .gz, "
+            "or fetch it again"
+        ) from error
+
+
 def read_header(path: str) -> list[str]:
     """The column names as they stand in the file, the blanks around them included.
 
     Raises:
-        UserError: the file cannot be read or has no rows, or a name is missing or given twice.
+        UserError: the file has no rows, or a name is missing or given twice.
     """
     try:
         with open_text(path) as file:
             rows = (entries for entries in csv.reader(file) if entries)
             header, first = next(rows, None), next(rows, None)
-    except UNREADABLE as error:
-        raise damaged(path, error) from error
     except csv.Error as error:
         raise UserError(f"{path} does not begin with a line of column names ({error}); give a CSV file") from error
-    if "\ufffd" in "".join(header or []):
-        refuse_undecodable(path)
     if header is None:
         raise UserError(f"{path} is empty; give a file with a header line and measurements")
     broken = next((name for name in header if "\n" in name), None)
@@ -97,20 +111,3 @@ def line_of_row(path: str, row: int) -> int:
                 break
             begins = reader.line_num + 1
     return begins
-
-
-def refuse_undecodable(path: str) -> None:
-    """Raises a UserError that names the first line that is not UTF-8, if there is one."""
-    with open_bytes(path) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError:
-                raise UserError(f"{path} line {number} is not UTF-8 text; save the file as CSV in UTF-8") from None
-
-
-def damaged(path: str, error: Exception) -> UserError:
-    return UserError(
-        f"{path} cannot be read ({error}); check that it is a CSV file, compressed only if it is called .gz, "
-        "or fetch it again"
-    )

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from attnlab.data.csv_file import UNREADABLE, damaged, line_of_row, open_bytes, read_header, refuse_undecodable
+from attnlab.data.csv_file import check_text, line_of_row, open_bytes, read_header
 from attnlab.errors import UserError
 
 #: What counts as "not measured".
@@ -19,6 +19,8 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None")
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 #: Beyond this a number is no measurement but a fault, or a mark for "missing"; its square would overflow in float32.
 LARGEST = 1e18
+#: Characters of an entry that a message quotes.
+LONGEST_SHOWN = 40
 #: What the columns of data.time hold, where there are several: least and greatest. Some count hours from 1 to 24.
 TIME_PARTS = {
     "year": (1, 9999),
@@ -45,8 +47,9 @@ class Table:
             UserError: there is none of that name.
         """
         if name not in self.columns:
-            near = difflib.get_close_matches(name, self.columns, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"its columns are {', '.join(self.columns)}"
+            near = next(iter(difflib.get_close_matches(name, self.columns, n=1)), None)
+            shown = near if near is None or near.isprintable() else repr(near)
+            hint = f"did you mean {shown}?" if near else f"its columns are {', '.join(self.columns)}"
             raise UserError(f"{self.path} has no column {name}, which {option} names; {hint}")
         return self.columns[name]
 
@@ -62,7 +65,7 @@ class Table:
         if pc.any(wrong).as_py():
             row = pc.index(wrong, True).as_py()
             raise UserError(
-                f"{self.path} line {self.line(row)}, column {name}: {text[row].as_py()!r} is not a number; mend the "
+                f"{self.path} line {self.line(row)}, column {name}: {_shown(text[row])} is not a number; mend the "
                 "file (nothing measured: an empty entry), or name the column in data.categorical or data.ignore"
             )
         values = pc.cast(pc.if_else(missing, None, text), pa.float64())
@@ -71,7 +74,7 @@ class Table:
         if len(huge):
             row = int(huge[0])
             raise UserError(
-                f"{self.path} line {self.line(row)}, column {name}: {text[row].as_py()} is too large; leave the entry "
+                f"{self.path} line {self.line(row)}, column {name}: {_shown(text[row])} is too large; leave the entry "
                 "empty where nothing was measured, or give the column another unit"
             )
         return numbers
@@ -117,18 +120,24 @@ class Table:
         try:
             return np.asarray(pc.cast(text, pa.timestamp("s")).to_numpy()).astype("datetime64[s]")
         except pa.ArrowInvalid:
-            for row, entry in enumerate(text.to_pylist()):
+            for row, entry in enumerate(text):
                 try:
-                    pa.scalar(entry).cast(pa.timestamp("s"))
+                    entry.cast(pa.timestamp("s"))
                 except pa.ArrowInvalid:
                     raise UserError(
-                        f"{self.path} line {self.line(row)}, column {name}: {entry!r} is not a time such as "
+                        f"{self.path} line {self.line(row)}, column {name}: {_shown(entry)} is not a time such as "
                         "2014-12-31 23:00:00; mend the file or let data.time name another column"
                     ) from None
             raise
 
     def line(self, row: int) -> int:
         return line_of_row(self.path, row)
+
+
+def _shown(entry: pa.StringScalar) -> str:
+    """An entry as a message quotes it. An open quotation mark may have swallowed half the file."""
+    text: str = entry.as_py()
+    return repr(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
 
 
 def read_table(path: str) -> Table:
@@ -138,6 +147,7 @@ def read_table(path: str) -> Table:
         UserError: no such file, nothing in it, no text, a header that names nothing or the same twice, or a line with
             too few or too many entries.
     """
+    check_text(path)
     header = read_header(path)
     ragged: list[tuple[int, int]] = []
 
@@ -155,19 +165,16 @@ def read_table(path: str) -> Table:
                     column_types={name: pa.string() for name in header}, strings_can_be_null=False
                 ),
             )
-        names = table.column_names
-    except UNREADABLE as error:
-        raise damaged(path, error) from error
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        refuse_undecodable(path)
+    except pa.ArrowInvalid as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} is not comma-separated text ({reason}); give a CSV file with a header line") from error
-    if names != header:
+    if table.column_names != header:
         raise UserError(f"{path} has a header that can be read in two ways; take the quotation marks out of it")
     if ragged:
         row, found = ragged[0]
+        line = line_of_row(path, row - 2)  # Arrow counts the header as row 1
         raise UserError(
-            f"{path} line {line_of_row(path, row - 2)} has {found} {'entry' if found == 1 else 'entries'} where the "
-            f"header names {len(header)} columns; mend that line"  # Arrow counts the header as row 1
+            f"{path} line {line} has {found} {'entry' if found == 1 else 'entries'} where the header names "
+            f"{len(header)} {'column' if len(header) == 1 else 'columns'}; mend that line"
         )
     return Table(path, {name.strip(): table.column(name) for name in header}, table.num_rows)

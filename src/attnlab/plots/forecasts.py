@@ -42,5 +42,5 @@ def plot_forecast(
     return alt.vconcat(*panels, title=title)
 
 
-def _row(step: int, value: float, what: str) -> dict[str, float | str]:
+def _row(step: int, value: float, what: str) -> dict[str, int | float | str]:
     return {"step": step, "value": float(value), "what": what}

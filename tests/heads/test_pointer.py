@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from attnlab.attention import ScoredAttention
+from attnlab.attention.normalizers import Entmax15, Softmax, Sparsemax
+from attnlab.attention.scorers import Additive, DotMean
+from attnlab.batch import Batch
+from attnlab.encoders import Encoded
+from attnlab.heads import Pointer
+from attnlab.heads.pointer import visited_before
+from attnlab.spec import PointerSequence
+
+# Batch 3, items 7, state width 11, decoder width 5.
+LENGTHS = [7, 4, 1]
+POINTS = torch.zeros(3, 7, 2)
+NORMALIZERS = {"softmax": Softmax, "sparsemax": Sparsemax, "entmax15": Entmax15}
+
+
+def pointer(normalizer: Any = Softmax) -> Pointer:
+    recipe = partial(ScoredAttention, scorer=partial(Additive, hidden_dim=13), normalizer=normalizer)
+    return Pointer(PointerSequence(7), 11, hidden_dim=5, attention=recipe).double()
+
+
+def tours() -> tuple[Tensor, Tensor]:
+    """A random order of each example's items, then padding, and which of it is real."""
+    targets = torch.zeros(3, 7, dtype=torch.long)
+    for row, length in enumerate(LENGTHS):
+        targets[row, :length] = torch.randperm(length)
+    return targets, torch.arange(7) < torch.tensor(LENGTHS)[:, None]
+
+
+def scores_by_loop(head: Pointer, encoded: Encoded, tour: list[int], row: int, additive_scores: Any) -> Tensor:
+    """Step by step, one example: the LSTM's equations, then a score for each item; -inf for those chosen before."""
+    states, lstm = encoded.states[row, : len(tour)], head.decoder
+    scorer = dict(head.attention.scorer.named_parameters())
+    hidden, cell = torch.tanh(head.initial.weight @ encoded.final[row] + head.initial.bias).chunk(2)
+    fed, steps = head.start, []
+    for step, choice in enumerate(tour):
+        gates = lstm.weight_ih_l0 @ fed + lstm.bias_ih_l0 + lstm.weight_hh_l0 @ hidden + lstm.bias_hh_l0
+        i, f, g, o = gates.chunk(4)
+        cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+        hidden = o.sigmoid() * cell.tanh()
+        scores = additive_scores(hidden[None], states, scorer)[0].tolist()
+        steps.append([-math.inf if item in tour[:step] else score for item, score in enumerate(scores)])
+        fed = states[choice]
+    return torch.tensor(steps, dtype=torch.float64)
+
+
+def test_the_parallel_pass_is_a_loop_over_steps(encoded_with: Any, additive_scores: Any) -> None:
+    head, encoded, (targets, _) = pointer(), encoded_with(LENGTHS, 11), tours()
+    scores = head(encoded, POINTS, targets)
+    assert scores.shape == (3, 7, 7)
+    for row, length in enumerate(LENGTHS):
+        expected = scores_by_loop(head, encoded, targets[row, :length].tolist(), row, additive_scores)
+        torch.testing.assert_close(scores[row, :length, :length], expected)
+        assert (scores[row, :, length:] == -math.inf).all()
+
+
+def test_the_loss_is_the_cross_entropy_among_the_items_that_are_left(encoded_with: Any, additive_scores: Any) -> None:
+    head, encoded, (targets, mask) = pointer(), encoded_with(LENGTHS, 11), tours()
+    total = 0.0
+    for row, length in enumerate(LENGTHS):
+        tour = targets[row, :length].tolist()
+        steps = scores_by_loop(head, encoded, tour, row, additive_scores).tolist()
+        for choice, scores in zip(tour, steps, strict=True):
+            total += math.log(sum(math.exp(score) for score in scores)) - scores[choice]
+    batch = Batch(POINTS, mask, targets, mask)
+    loss = head.loss(head(encoded, POINTS, targets), batch)
+    assert loss.item() == pytest.approx(total / sum(LENGTHS), rel=1e-10)
+
+
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_a_choice_of_which_the_head_is_certain_costs_nothing(normalizer: str, encoded_with: Any) -> None:
+    head, (targets, mask) = pointer(NORMALIZERS[normalizer]), tours()
+    scores = torch.full((3, 7, 7), -50.0, dtype=torch.float64).scatter(-1, targets[..., None], 50.0)
+    scores = scores.masked_fill(~mask[:, None] | visited_before(targets, 7), -math.inf)
+    assert head.loss(scores, Batch(POINTS, mask, targets, mask)).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_without_a_preference_each_step_costs_the_loss_of_the_uniform_distribution(normalizer: str) -> None:
+    # Of the uniform distribution over n items: log n, (1 - 1/n) / 2 and (1 - n^-½) / 0.75.
+    costs = {
+        "softmax": lambda n: math.log(n),
+        "sparsemax": lambda n: (1 - 1 / n) / 2,
+        "entmax15": lambda n: (1 - n**-0.5) / 0.75,
+    }
+    head, (targets, mask) = pointer(NORMALIZERS[normalizer]), tours()
+    scores = torch.zeros(3, 7, 7, dtype=torch.float64)
+    scores = scores.masked_fill(~mask[:, None] | visited_before(targets, 7), -math.inf)
+    expected = sum(costs[normalizer](n) for length in LENGTHS for n in range(1, length + 1)) / sum(LENGTHS)
+    assert head.loss(scores, Batch(POINTS, mask, targets, mask)).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("normalizer", NORMALIZERS)
+def test_on_its_own_it_scores_what_the_parallel_pass_scores_on_its_answer(normalizer: str, encoded_with: Any) -> None:
+    head, encoded = pointer(NORMALIZERS[normalizer]), encoded_with(LENGTHS, 11)
+    generated = head.generate(encoded, POINTS)
+    answers = head.decode(generated)
+    teacher_forced = head(encoded, POINTS, answers)
+    for row, length in enumerate(LENGTHS):  # once an example is finished, its choices mean nothing
+        torch.testing.assert_close(generated[row, :length], teacher_forced[row, :length])
+        assert answers[row, :length].sort().values.tolist() == list(range(length))
+    assert torch.equal(head(encoded, POINTS, None), generated)
+
+
+def test_no_item_is_the_start() -> None:
+    # The first choice does not depend on the targets: it is fed the learned start.
+    head = pointer()
+    encoded = Encoded(
+        torch.randn(1, 7, 11, dtype=torch.float64), torch.ones(1, 7, dtype=torch.bool), torch.zeros(1, 11).double()
+    )
+    first = head(encoded, POINTS[:1], torch.arange(7)[None])[:, 0]
+    assert torch.equal(first, head(encoded, POINTS[:1], torch.arange(7).flip(0)[None])[:, 0])
+    with torch.no_grad():
+        head.start.add_(1)
+    assert not torch.equal(first, head(encoded, POINTS[:1], torch.arange(7)[None])[:, 0])
+
+
+def test_several_heads_point_by_their_mean_score(encoded_with: Any) -> None:
+    recipe = partial(ScoredAttention, scorer=DotMean, normalizer=Softmax, num_heads=2)
+    head = Pointer(PointerSequence(7), 12, hidden_dim=6, attention=recipe).double()
+    encoded, (targets, _) = encoded_with(LENGTHS, 12), tours()
+    queries: list[Tensor] = []
+    head.attention.register_forward_pre_hook(lambda module, args: queries.append(args[0]))
+    scores = head(encoded, POINTS, targets)
+    maps = head.attention.projections
+    query, keys = queries[0][0] @ maps.query.weight.T, encoded.states[0] @ maps.key.weight.T
+    # The mean of two means over halves is the mean over all twelve.
+    expected = (query @ keys.T / 12).masked_fill(visited_before(targets, 7)[0], -math.inf)
+    torch.testing.assert_close(scores[0], expected)
+
+
+def test_an_item_counts_as_visited_after_its_own_step() -> None:
+    visited = visited_before(torch.tensor([[2, 0, 1]]), 4)
+    assert visited.int().tolist() == [[[0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 1, 0]]]

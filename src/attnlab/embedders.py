@@ -17,7 +17,7 @@ class VectorEmbedder(nn.Module):
         self.linear = nn.Linear(width, dim)
 
     def forward(self, inputs: Float[Tensor, "batch time channels"]) -> Float[Tensor, "batch time dim"]:
-        return self.linear(inputs)
+        return self.linear(inputs.to(self.linear.weight.dtype))  # trainer.precision=bf16-true makes weights narrower
 
 
 class TokenEmbedder(nn.Module):

@@ -43,6 +43,9 @@ REFUSED = {
     "a width of nothing": (["dim=0"], "dim=0 must be at least 1"),
     "a share above one": (["scheduler.warmup=1.5"], "scheduler.warmup=1.5 must be a share of all steps"),
     "a learning rate below zero": (["optimizer.lr=-1"], "Invalid learning rate: -1"),
+    "an option that the optimizer lacks": (["+optimizer.foo=1"], "this optimizer cannot be made: .*'foo'"),
+    "a word for a learning rate": (["optimizer.lr=fast"], "optimizer.lr=fast must be a number"),
+    "batches of nothing": (["data.batch_size=0"], "data.batch_size=0 must be at least 1"),
     "neither number nor range": (["data.length=x"], "data.length=x is neither a number nor a range such as 5-20"),
     "a device that is not there": (
         ["trainer.accelerator=abacus"],

@@ -13,7 +13,7 @@ from attnlab.training.callbacks import (
     AttentionMaps,
     ValidateAtTheEnd,
     attention_maps,
-    checkpoints,
+    best_checkpoint,
     early_stopping,
     examples,
 )
@@ -24,7 +24,7 @@ TaskFor = Callable[..., Task]
 
 def test_the_best_checkpoint_is_chosen_by_the_metric_of_the_data(record: RunRecord, reverse: Reverse, tsp: TSP) -> None:
     for data, metric, mode in ((reverse, "val/exact_match", "max"), (tsp, "val/gap", "min")):
-        for callback in (checkpoints(record, data), early_stopping(record, data, patience=3)):
+        for callback in (best_checkpoint(record, data), early_stopping(record, data, patience=3)):
             assert (callback.monitor, callback.mode) == (metric, mode)
 
 

@@ -38,7 +38,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trainer.max_epochs=1",
     ]
     table = ["data=table", f"data.path={folder}/train.csv", "data.time=date", "data.categorical=[wind]"]
-    assert run(["train", *table, *sizes, "trainer=cpu", f"hydra.run.dir={folder}/first"]) == 0
+    assert run(["train", *table, *sizes, "trainer=cpu", "trainer.max_epochs=1", f"hydra.run.dir={folder}/first"]) == 0
     (folder / "train.csv").unlink()
     return folder / "first"
 

@@ -202,13 +202,11 @@ def test_training_stops_when_validation_does_not_improve(trained: Callable[..., 
     assert summary(path)["steps"] == 3 * 4
 
 
-def test_the_best_checkpoint_is_tested_and_not_the_last(trained: Callable[..., tuple[int, Path]]) -> None:
+def test_the_last_checkpoint_is_the_last_and_the_best_is_tested(trained: Callable[..., tuple[int, Path]]) -> None:
     status, path = trained("trainer.max_epochs=3", "optimizer.lr=0", "callbacks=none")
     assert status == 0
-    steps = [
-        torch.load(path / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"] for name in ("best", "last")
-    ]
-    assert steps == [4, 12]
+    for name, step in (("best", 4), ("last", 12)):
+        assert torch.load(path / "checkpoints" / f"{name}.ckpt", weights_only=True)["global_step"] == step
     assert not (path / "attention").exists()
 
 

@@ -38,7 +38,7 @@ def explain(error: Exception, arguments: Sequence[str]) -> UserError | None:
 
 def _not_built(error: Exception) -> UserError | None:
     """What a library's constructor said about its arguments; None where the fault may be ours."""
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     cause = error.__cause__
     found = re.search(r"full_key: (\S+)", str(error))

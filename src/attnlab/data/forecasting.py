@@ -114,7 +114,7 @@ class Forecasting(DataModule):
 
     def _parts(self, num_rows: int) -> dict[Split, tuple[int, int]]:
         """First and end row of each part."""
-        # 0.7 + 0.1 is a little less than 0.8: without the addition a row of 100 would change sides
+        # 0.7 + 0.1 is a little less than 0.8: of 110 rows, one would change sides
         train_end = int(num_rows * self.split[0] + 1e-6)
         val_end = int(num_rows * (self.split[0] + self.split[1]) + 1e-6)
         return {"train": (0, train_end), "val": (train_end, val_end), "test": (val_end, num_rows)}

@@ -17,17 +17,21 @@ from attnlab.runs import record as names
 from attnlab.runs.record import RunRecord
 
 
-def checkpoints(record: RunRecord, data: DataModule) -> ModelCheckpoint:
-    """best.ckpt by the validation metric of the data, and last.ckpt."""
+def best_checkpoint(record: RunRecord, data: DataModule) -> ModelCheckpoint:
+    """best.ckpt by the validation metric of the data."""
     return ModelCheckpoint(
         dirpath=record.path / names.CHECKPOINTS,
         filename="best",
         monitor=f"val/{data.key_metric}",
         mode=data.key_mode,
-        save_last=True,
         auto_insert_metric_name=False,
         enable_version_counter=False,
     )
+
+
+def last_checkpoint(record: RunRecord) -> ModelCheckpoint:
+    """last.ckpt after every validation. Lightning's save_last writes one only where the best has changed as well."""
+    return ModelCheckpoint(dirpath=record.path / names.CHECKPOINTS, filename="last", enable_version_counter=False)
 
 
 def early_stopping(record: RunRecord, data: DataModule, *, patience: int) -> EarlyStopping:

@@ -25,7 +25,7 @@ from attnlab.runs import record as names
 from attnlab.runs.record import RunRecord
 from attnlab.spec import DataSpec
 from attnlab.training import report
-from attnlab.training.callbacks import ValidateAtTheEnd, checkpoints, examples
+from attnlab.training.callbacks import ValidateAtTheEnd, best_checkpoint, examples, last_checkpoint
 from attnlab.training.console import console, quiet_libraries, say
 from attnlab.training.progress import ProgressLine
 from attnlab.training.task import Task, load_weights
@@ -77,12 +77,13 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
     for name, recipe in cfg.logger.items():
         loggers[str(name)] = instantiate(recipe)(record)
     extras = [instantiate(recipe)(record, data) for recipe in cfg.callbacks.values()]
-    checkpointing = checkpoints(record, data)
+    best = best_checkpoint(record, data)
     trainer: L.Trainer = instantiate(
         cfg.trainer,
         logger=list(loggers.values()),
         callbacks=[
-            checkpointing,
+            best,
+            last_checkpoint(record),
             ValidateAtTheEnd(),
             ProgressLine(data, console(), log_every=cfg.trainer.log_every_n_steps),
             *extras,
@@ -112,15 +113,15 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
         raise KeyboardInterrupt("stopped by the user") from None
     train_seconds = time.monotonic() - started
     steps = trainer.global_step
-    if not checkpointing.best_model_path:
+    if not best.best_model_path:
         raise UserError(
             f"training ended after {steps} steps without a validation, so there is no best checkpoint; "
-            "do not set trainer.limit_val_batches=0"
+            "train for a step at least, and do not set trainer.limit_val_batches=0"
         )
-    assert checkpointing.best_model_score is not None
+    assert best.best_model_score is not None
     summary = {
         **test(task, data, trainer, record),
-        f"val/{data.key_metric}": float(checkpointing.best_model_score),
+        f"val/{data.key_metric}": float(best.best_model_score),
         **_baselines(data),
         "num_parameters": num_parameters,
         "train_seconds": round(train_seconds, 3),

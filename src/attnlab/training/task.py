@@ -93,7 +93,7 @@ class Task(L.LightningModule):
     def configure_optimizers(self) -> Any:
         try:
             optimizer = self.optimizer_recipe(self.parameters())
-        except ValueError as error:
+        except (TypeError, ValueError) as error:  # an option that it does not know, or does not allow
             raise UserError(f"this optimizer cannot be made: {error}; change it under optimizer.") from error
         total_steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(total_steps):

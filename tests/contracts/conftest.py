@@ -1,0 +1,37 @@
+"""The cells of the table of combinations, composed once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from omegaconf import DictConfig
+
+from attnlab.matrix import Combination, combinations
+
+
+@pytest.fixture(scope="session")
+def cells() -> list[Combination]:
+    return list(combinations())
+
+
+@pytest.fixture(scope="session")
+def cell_of(cells: list[Combination]) -> Callable[..., Combination]:
+    """The first cell that has these choices: cell_of(data="tsp", encoder="gru")."""
+
+    def find(**choices: str) -> Combination:
+        return next(cell for cell in cells if choices.items() <= cell.choices.items())
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def part_of(cell_of: Callable[..., Combination]) -> Callable[..., object]:
+    """A part's recipe, as Hydra makes it: part_of("encoder", encoder="gru")."""
+    from hydra.utils import instantiate
+
+    def make(part: str, **choices: str) -> object:
+        node: DictConfig = cell_of(**choices).nodes[part]
+        return instantiate(node, _convert_="all")
+
+    return make

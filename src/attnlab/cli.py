@@ -36,9 +36,6 @@ def run(arguments: list[str]) -> int:
         print(f"attnlab {__version__}")
         return DONE
     command, *rest = arguments
-    # Threads that wait for each other must not burn the cores that other work needs: torch's default on the CPU makes
-    # small models many times slower as soon as anything else runs. It is read when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         if command not in COMMANDS:
             raise UserError(f"attnlab {command} is not a command; {near_miss(command, COMMANDS)}")

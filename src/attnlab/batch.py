@@ -24,6 +24,6 @@ class Batch(NamedTuple):
     def to(self, device: torch.device | str) -> Batch:
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
-    def __len__(self) -> int:
-        """Number of examples, not of fields."""
+    @property
+    def num_examples(self) -> int:
         return self.inputs.shape[0]

@@ -73,7 +73,7 @@ def everything(data: DataModule, split: str) -> list[Batch]:
 def identities(batch: Batch) -> list[bytes]:
     """Something that tells each example of a batch from others."""
     fields = [field.flatten(1).numpy() for field in batch]
-    return [b"|".join(field[example].tobytes() for field in fields) for example in range(len(batch))]
+    return [b"|".join(field[example].tobytes() for field in fields) for example in range(batch.num_examples)]
 
 
 def same(ours: list[Batch], theirs: list[Batch]) -> bool:
@@ -90,7 +90,7 @@ def test_the_first_batches_are_what_the_spec_says(make: Make, small: bool) -> No
     spec = data.spec
     for split in SPLITS if small else ["val"]:
         batch = next(iter(data.loader(split)))
-        assert 0 < len(batch) <= data.batch_size
+        assert 0 < batch.num_examples <= data.batch_size
         assert batch.inputs.shape[:2] == batch.input_mask.shape
         assert batch.inputs.shape[1] == spec.max_length
         if isinstance(spec.input, Tokens):
@@ -180,7 +180,7 @@ def test_validation_and_test_show_every_example_in_order(make: Make, split: str)
     data = make()
     source = data.source(split)
     batches = everything(data, split)
-    assert [len(batch) for batch in batches[:-1]] == [data.batch_size] * (len(batches) - 1)
+    assert [batch.num_examples for batch in batches[:-1]] == [data.batch_size] * (len(batches) - 1)
     shown = [name for batch in batches for name in identities(batch)]
     assert shown == identities(source[np.arange(len(source))])
 

@@ -82,7 +82,7 @@ def test_training_is_shown_each_epoch_in_its_own_order() -> None:
     )
     trainer.fit(diary, train_dataloaders=data.train_dataloader())
     first, second = (torch.cat(diary.seen[epoch]).tolist() for epoch in (0, 1))
-    assert len(first) == 23
+    assert first.num_examples == 23
     assert first != second
     assert sorted(first) == sorted(second)
 

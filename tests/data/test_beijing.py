@@ -103,7 +103,7 @@ def test_beijing_windows_hold_the_measurements_of_the_file(
 def test_beijing_counts_every_missing_value_once(beijing: Forecasting, measurements: list[dict[str, str]]) -> None:
     # windows that do not overlap cover the test part but for its last hours
     batch = beijing.source("test")[np.arange(0, 8_765 - 23, 24)]
-    covered = measurements[35_059 : 35_059 + 24 * len(batch)]
+    covered = measurements[35_059 : 35_059 + 24 * batch.num_examples]
     missing = sum(row["pm2.5"] == "NA" for row in covered)
     assert missing > 0
     assert int((~batch.target_mask).sum()) == int((~batch.target_mask[..., 0]).sum()) == missing

@@ -33,8 +33,8 @@ def test_examples_lie_evenly_over_a_split_and_are_the_same_each_time(reverse: Re
     batch = examples(reverse, "val", 3)
     expected = source[np.array([0, 5, 10])]
     assert all(torch.equal(got, wanted) for got, wanted in zip(batch, expected, strict=True))
-    assert len(examples(reverse, "val", 1)) == 1
-    assert len(examples(reverse, "val", 99)) == 11
+    assert examples(reverse, "val", 1).num_examples == 1
+    assert examples(reverse, "val", 99).num_examples == 11
 
 
 def test_the_weights_of_a_site_are_kept_for_every_step_of_the_answer(reverse: Reverse, task_for: TaskFor) -> None:

@@ -40,7 +40,7 @@ def test_validation_judges_answers_that_never_saw_the_targets(reverse: Reverse, 
     with torch.no_grad():
         for batch in reverse.val_dataloader():
             expected.update(task.model.answer(batch), batch)
-            losses.append((len(batch), float(task.model.loss(batch))))
+            losses.append((batch.num_examples, float(task.model.loss(batch))))
     for name, value in expected.compute().items():
         assert logged[f"val/{name}"] == float(value.float())
     # every example counts once, though the last batch is short

@@ -126,7 +126,7 @@ SPLIT_STREAMS: dict[Split, int] = {"train": 0, "val": 1, "test": 2}
 
 def generator_for(seed: int, split: Split) -> np.random.Generator:
     """Random numbers for the generated examples of a split: disjoint streams for train, validation and test."""
-    return np.random.default_rng([seed, SPLIT_STREAMS[split]])
+    return np.random.default_rng([seed, SPLIT_STREAMS[split], 1])  # the 1 keeps them apart from the shuffling's
 
 
 def check_least(least: int, **options: int) -> None:

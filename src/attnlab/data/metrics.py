@@ -72,7 +72,7 @@ class SequenceAccuracy(Metric):
         self.right += right.sum()
         self.items += batch.target_mask.sum()
         self.exact += (right == batch.target_mask).all(1).sum()
-        self.sequences += len(batch)
+        self.sequences += batch.num_examples
 
     def compute(self) -> dict[str, Tensor]:
         return {"accuracy": self.right / self.items, "exact_match": self.exact / self.sequences}

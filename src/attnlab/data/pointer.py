@@ -108,4 +108,4 @@ def nearest_neighbour_tours(batch: Batch) -> Tensor:
 
 def _input_order(batch: Batch) -> Tensor:
     """The cities as they come, which is at random."""
-    return torch.arange(batch.inputs.shape[1], device=batch.inputs.device).expand(len(batch), -1)
+    return torch.arange(batch.inputs.shape[1], device=batch.inputs.device).expand(batch.num_examples, -1)

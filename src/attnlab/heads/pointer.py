@@ -20,7 +20,7 @@ class Pointer(Head):
     Vinyals, Fortunato & Jaitly 2015, arXiv:1506.03134, eq. 3: p(C_i | C_1 … C_{i-1}, P) = normalizer(score(d_i, e_j)),
     where d_i is the state of an LSTM that is fed the encoder's state of the position chosen before. A position
     chosen once cannot be chosen again. Training is one parallel pass: the LSTM runs over the known choices and
-    all steps point at once.
+    all steps point at once. With several heads the mean of their scores points.
 
     Args:
         hidden_dim: width of the decoder's state.

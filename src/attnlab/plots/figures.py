@@ -65,7 +65,7 @@ def _forecasts(data: Forecasting, batch: Batch, answers: Tensor) -> Any:
     count = schema.num_targets
     mean, scale = np.array(schema.mean[:count]), np.array(schema.scale[:count])
     drawn = []
-    for index in _spread(len(batch)):
+    for index in _spread(batch.num_examples):
         past = batch.inputs[index, -DRAWN_PAST:, :count].numpy() * scale + mean
         truth = batch.targets[index].numpy() * scale + mean
         forecast = answers[index].numpy() * scale + mean
@@ -76,7 +76,7 @@ def _forecasts(data: Forecasting, batch: Batch, answers: Tensor) -> Any:
                 batch.target_mask[index].numpy(),
                 forecast,
                 schema.targets,
-                title=f"test example {index + 1} of {len(batch)}",
+                title=f"test example {index + 1} of {batch.num_examples}",
             )
         )
     return alt.hconcat(*drawn)
@@ -86,7 +86,7 @@ def _tours(batch: Batch, answers: Tensor) -> Any:
     lengths = tour_length(batch.inputs, answers, batch.target_mask)
     optimal = tour_length(batch.inputs, batch.targets, batch.target_mask)
     drawn = []
-    for index in range(min(NUM_DRAWN, len(batch))):
+    for index in range(min(NUM_DRAWN, batch.num_examples)):
         count = int(batch.input_mask[index].sum())
         title = f"length {lengths[index]:.3f}, optimal {optimal[index]:.3f}"
         points, predicted, best = (field[index, :count].numpy() for field in (batch.inputs, answers, batch.targets))

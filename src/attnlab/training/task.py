@@ -56,7 +56,7 @@ class Task(L.LightningModule):
         # Asking for the value waits for the GPU, so it is asked for only where it is logged anyway.
         if self.global_step % self.log_every == 0:
             self._check_finite(loss)
-        self.log("train/loss", loss, batch_size=len(batch))
+        self.log("train/loss", loss, batch_size=batch.num_examples)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -64,7 +64,7 @@ class Task(L.LightningModule):
         loss = self.model.head.loss(predictions, batch)
         if batch_idx == 0:  # weights that are not numbers must not become the best checkpoint
             self._check_finite(loss)
-        self.log("val/loss", loss, batch_size=len(batch))
+        self.log("val/loss", loss, batch_size=batch.num_examples)
         if self.model.head.feeds_back:  # those predictions were fed the targets; the metric must not be
             predictions = self.model.generate(batch)
         self.val_metric.update(self.model.head.decode(predictions), batch)

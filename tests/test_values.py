@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from attnlab.errors import UserError
-from attnlab.values import _argument_types, check_values
+from attnlab.values import _arguments, check_values
 
 
 class Part:
@@ -44,7 +44,7 @@ def recipe(scale: float, *, depth: int) -> None:
 def check(options: dict[str, Any], target: str = "Part", top: dict[str, Any] | None = None) -> None:
     base = {"dim": 8, "seed": 1}
     node = {"_target_": f"values_under_test.{target}", "_partial_": True, **options}
-    check_values(OmegaConf.create({**base, **(top or {}), "part": node}))
+    check_values(OmegaConf.create({**base, **(top or {}), "encoder": node}))
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,6 @@ ACCEPTED: list[dict[str, Any]] = [
     {"place": "a/path"},  # a word stands for what only Python can make
     {"place": None},
     {"unknown": "whatever"},
-    {"undeclared": 3},  # building the part complains, and better
 ]
 
 
@@ -84,23 +83,23 @@ def test_a_value_of_the_right_kind_is_accepted(options: dict[str, Any]) -> None:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"width": "abc"}, "part.width=abc must be a whole number"),
-    ({"width": 1.5}, "part.width=1.5 must be a whole number"),
-    ({"width": True}, "part.width=True must be a whole number"),
-    ({"width": None}, "part.width=None must be a whole number"),
-    ({"width": [1, 2]}, "part.width=[1, 2] must be a whole number"),
-    ({"share": "high"}, "part.share=high must be a number"),
-    ({"share": False}, "part.share=False must be a number"),
-    ({"causal": 1}, "part.causal=1 must be true or false"),
-    ({"causal": "yes"}, "part.causal=yes must be true or false"),
-    ({"name": 3}, "part.name=3 must be a word"),
-    ({"mode": "mean"}, "part.mode=mean must be one of min, max"),
-    ({"limit": "abc"}, "part.limit=abc must be a whole number or a number or null"),
-    ({"columns": "a"}, "part.columns=a must be a list such as [a,b], each a word or null"),
-    ({"columns": ["a", 3]}, "part.columns=['a', 3] must be a list such as [a,b], each a word or null"),
-    ({"split": [0.5, "x", 0.2]}, "part.split=[0.5, 'x', 0.2] must be a list such as [a,b], each a number"),
-    ({"rate": "abc"}, "part.rate=abc must be a number"),
-    ({"rate": None}, "part.rate=None must be a number"),
+    ({"width": "abc"}, "encoder.width=abc must be a whole number"),
+    ({"width": 1.5}, "encoder.width=1.5 must be a whole number"),
+    ({"width": True}, "encoder.width=True must be a whole number"),
+    ({"width": None}, "encoder.width=None must be a whole number"),
+    ({"width": [1, 2]}, "encoder.width=[1, 2] must be a whole number"),
+    ({"share": "high"}, "encoder.share=high must be a number"),
+    ({"share": False}, "encoder.share=False must be a number"),
+    ({"causal": 1}, "encoder.causal=1 must be true or false"),
+    ({"causal": "yes"}, "encoder.causal=yes must be true or false"),
+    ({"name": 3}, "encoder.name=3 must be a word"),
+    ({"mode": "mean"}, "encoder.mode=mean must be one of min, max"),
+    ({"limit": "abc"}, "encoder.limit=abc must be a whole number or a number or null"),
+    ({"columns": "a"}, "encoder.columns=a must be a list such as [a,b], each a word or null"),
+    ({"columns": ["a", 3]}, "encoder.columns=['a', 3] must be a list such as [a,b], each a word or null"),
+    ({"split": [0.5, "x", 0.2]}, "encoder.split=[0.5, 'x', 0.2] must be a list such as [a,b], each a number"),
+    ({"rate": "abc"}, "encoder.rate=abc must be a number"),
+    ({"rate": None}, "encoder.rate=None must be a number"),
 ]
 
 
@@ -113,13 +112,13 @@ def test_a_value_of_another_kind_is_named_as_the_user_typed_it(options: dict[str
 
 def test_a_part_inside_a_part_is_checked_under_its_whole_name() -> None:
     inner = {"_target_": "values_under_test.Part", "width": "abc"}
-    with pytest.raises(UserError, match=r"^part\.inner\.width=abc must be a whole number$"):
+    with pytest.raises(UserError, match=r"^encoder\.inner\.width=abc must be a whole number$"):
         check({"inner": inner})
 
 
 def test_a_function_is_checked_like_a_class() -> None:
     check({"depth": 3}, target="recipe")
-    with pytest.raises(UserError, match=r"^part\.depth=deep must be a whole number$"):
+    with pytest.raises(UserError, match=r"^encoder\.depth=deep must be a whole number$"):
         check({"depth": "deep"}, target="recipe")
 
 
@@ -156,5 +155,15 @@ def test_annotations_that_cannot_be_read_are_left_to_the_library() -> None:
     def unreadable(width: NoSuchName) -> None: ...  # type: ignore[name-defined]
 
     sys.modules["values_under_test"].unreadable = unreadable
-    assert _argument_types("values_under_test.unreadable") == {}
+    assert _arguments("values_under_test.unreadable")[0] == {}
     check({"width": "abc"}, target="unreadable")
+
+
+def test_an_option_that_a_part_does_not_take_is_refused_with_the_near_miss() -> None:
+    with pytest.raises(UserError, match=r"^encoder\.widht is not an option; did you mean width\?$"):
+        check({"widht": 3})
+
+
+def test_an_option_beside_the_groups_would_have_no_effect_and_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^sede is not an option and would have no effect; did you mean seed\?$"):
+        check({}, top={"sede": 3})

@@ -1,4 +1,4 @@
-"""Values of the wrong kind, found before anything is built: data.lookback=abc is named as such."""
+"""Options that nothing takes and values of the wrong kind, found before anything is built."""
 
 from __future__ import annotations
 
@@ -11,21 +11,31 @@ from typing import Any
 from hydra.utils import get_method, get_object
 from omegaconf import DictConfig, OmegaConf
 
+from attnlab.config import GROUPS, near_miss
 from attnlab.errors import UserError
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a word", type(None): "null"}
 LISTS = (list, tuple, Sequence)
 
 
+#: The options that stand outside all groups.
+TOP: dict[str, Any] = {"dim": int, "seed": int, "run_dir": str, "run_id": str}
+
+
 def check_values(cfg: DictConfig) -> None:
-    """Compares each option with the annotation of the argument that it becomes.
+    """Compares each option with the argument that it becomes, by name and by annotation.
 
     Raises:
-        UserError: the first option that has another kind.
+        UserError: the first option that nothing takes (`+foo=1` would have no effect), or that has another kind.
     """
-    top: dict[str, Any] = {"dim": int, "seed": int}
-    for name, kind in top.items():
-        _check(name, cfg[name], kind)
+    for name in cfg:
+        if name not in TOP and name not in GROUPS:
+            raise UserError(
+                f"{name!s} is not an option and would have no effect; {near_miss(str(name), [*TOP, *GROUPS])}"
+            )
+    for name, kind in TOP.items():
+        if name in cfg:
+            _check(name, cfg[name], kind)
     if cfg.dim < 1:
         raise UserError(f"dim={cfg.dim} must be at least 1")
     for group in cfg:
@@ -34,9 +44,11 @@ def check_values(cfg: DictConfig) -> None:
 
 
 def _check_node(path: str, node: DictConfig) -> None:
-    hints = _argument_types(node.get("_target_"))
+    hints, taken = _arguments(node.get("_target_"))
     for name in node:
         value = node[name]
+        if taken is not None and name not in taken and not str(name).startswith("_"):
+            raise UserError(f"{path}.{name!s} is not an option; {near_miss(str(name), taken)}")
         if isinstance(value, DictConfig):
             _check_node(f"{path}.{name!s}", value)
         elif name in hints:
@@ -45,15 +57,20 @@ def _check_node(path: str, node: DictConfig) -> None:
             )
 
 
-def _argument_types(target: str | None) -> dict[str, Any]:
+def _arguments(target: str | None) -> tuple[dict[str, Any], list[str] | None]:
+    """What a target's arguments must be, and their names; None where it takes any."""
     if target is None:
-        return {}
+        return {}, None
     found = get_object(target)
-    function = found.__init__ if inspect.isclass(found) else get_method(target)
+    function = inspect.unwrap(found.__init__ if inspect.isclass(found) else get_method(target))
+    parameters = inspect.signature(function).parameters.values()
+    names = [parameter.name for parameter in parameters if parameter.name != "self"]
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
     try:
-        return typing.get_type_hints(inspect.unwrap(function))
+        hints = typing.get_type_hints(function)
     except (NameError, TypeError):  # a library whose annotations cannot be read: let it complain by itself
-        return {}
+        hints = {}
+    return hints, None if takes_any else names
 
 
 def _check(option: str, value: Any, kind: Any) -> None:

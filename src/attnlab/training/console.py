@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
+import warnings
 
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +30,7 @@ def say(content: str | Table) -> None:
 def quiet_libraries() -> None:
     """Tips and warnings that the user cannot act on go to train.log, not to the screen."""
     logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # until Lightning follows torch
     for name in ("pytorch_lightning", "lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import sys
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,8 +77,8 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
         loggers[str(name)] = instantiate(recipe)(record)
     extras = [instantiate(recipe)(record, data) for recipe in cfg.callbacks.values()]
     best = best_checkpoint(record, data)
-    trainer: L.Trainer = instantiate(
-        cfg.trainer,
+    trainer = _trainer(
+        cfg,
         logger=list(loggers.values()),
         callbacks=[
             best,
@@ -89,11 +88,7 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
             *extras,
         ],
         default_root_dir=str(record.path),
-        enable_progress_bar=False,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
-        use_distributed_sampler=False,  # the batches are ours
-        _convert_="all",
     )
     if trainer.world_size > 1:
         raise UserError(
@@ -103,9 +98,8 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
     record.update(device=_device_name(trainer))
     say(f"run      {report.relative(record.path)}")
     say(f"model    {num_parameters:,} parameters on {_device_name(trainer)}")
-    for name in ("wandb",):
-        if name in loggers:
-            loggers[name].experiment.config.update(OmegaConf.to_container(cfg), allow_val_change=True)
+    if "wandb" in loggers:
+        loggers["wandb"].experiment.config.update(OmegaConf.to_container(cfg), allow_val_change=True)
     started = time.monotonic()
     try:
         trainer.fit(task, train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
@@ -189,16 +183,21 @@ def evaluate(path: Path) -> tuple[dict[str, float], RunRecord, DataModule]:
         raise UserError(
             f"{cfg.data.path} has changed since run {record.run_id}, so its test metrics cannot be made again"
         )
-    trainer = instantiate(
+    trainer = _trainer(cfg, logger=False, enable_checkpointing=False)
+    return test(task, data, trainer, record), record, data
+
+
+def _trainer(cfg: DictConfig, **own: Any) -> L.Trainer:
+    """The trainer of the config, without what attnlab shows and does by itself."""
+    trainer: L.Trainer = instantiate(
         cfg.trainer,
-        logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
+        use_distributed_sampler=False,  # the batches are ours
         _convert_="all",
+        **own,
     )
-    return test(task, data, trainer, record), record, data
+    return trainer
 
 
 @torch.no_grad()
@@ -249,6 +248,3 @@ def _peak_memory(trainer: L.Trainer) -> int:
         return int(torch.cuda.max_memory_allocated(trainer.strategy.root_device))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")

@@ -24,7 +24,7 @@ STUDY = Study(
 
 
 def record(problem: str, rival: str, seed: int, accuracy: float, mse: float) -> dict[str, Any]:
-    summary = {"test/accuracy": accuracy, "test/mse": mse, "num_parameters": 1234, "train_seconds": 60.0 + seed}
+    summary = {"test/accuracy": accuracy, "test/mse": mse, "num_parameters": 1234, "cpu_seconds": 60.0 + seed}
     summary["peak_memory_bytes"] = 300 * 2**20
     return {"key": STUDY.cell(problem, rival, None, seed).key, "summary": summary}
 
@@ -73,7 +73,7 @@ def test_a_study_of_one_rival_has_a_row_for_each_problem_with_its_best_seed_by_v
     )
     records = {}
     for problem, seed, val, test in [("one", 1, 0.9, 0.95), ("one", 2, 0.8, 0.99), ("two", 1, 0.7, 0.75)]:
-        summary = {"val/accuracy": val, "test/accuracy": test, "num_parameters": 10, "train_seconds": 5.0}
+        summary = {"val/accuracy": val, "test/accuracy": test, "num_parameters": 10, "cpu_seconds": 5.0}
         records[study.cell(problem, "net", None, seed).key] = {"summary": summary}
     page = render_page("Stories", [(study, records)])
     # The second seed of `one` is better on the test part, but validation chose the first.

@@ -22,7 +22,7 @@ REVERSE = ["data=reverse", "data.length=3", *GENERATED, *SMALL]
 TSP = ["data=tsp", "data.num_points=5", "attention=dot", "encoder=transformer", *GENERATED, *SMALL]
 WINDOWS = ["data.lookback=12", "data.horizon=4", "data.season=4", "data.batch_size=32"]
 
-COSTS = {"num_parameters", "train_seconds", "peak_memory_bytes", "steps"}
+COSTS = {"num_parameters", "train_seconds", "cpu_seconds", "peak_memory_bytes", "steps"}
 TOUR = {"tour_length", "optimal_tour_length", "gap", "accuracy", "exact_match"}
 ERRORS = {"mae", "mse", "mae/load", "mae_raw/load", "mae/temperature", "mae_raw/temperature"}
 
@@ -71,7 +71,7 @@ def test_the_config_of_a_run_repeats_it(runs: Path, tmp_path: Path) -> None:
         choices = json.loads((runs / name / "meta.json").read_text())["choices"]
         again = train(cfg, path=tmp_path / name, overrides=[], choices=choices)
         assert rows(tmp_path / name) == rows(runs / name)
-        clocks = ("train_seconds", "peak_memory_bytes")
+        clocks = ("train_seconds", "cpu_seconds", "peak_memory_bytes")
         assert {**again, **dict.fromkeys(clocks)} == {**summary(runs / name), **dict.fromkeys(clocks)}
 
 

@@ -67,7 +67,7 @@ def _table(study: Study, problem: str, records: Records) -> str:
     reference = rows.get(study.reference or "")
     if reference:
         header.append(f"p against {study.reference} ({measures[-1].title})")
-    header += ["parameters", "seconds", "MiB", study.option.split(".")[-1] if study.option else "", "seeds"]
+    header += ["parameters", "CPU s", "MiB", study.option.split(".")[-1] if study.option else "", "seeds"]
     lines = [header, ["---"] + ["---:"] * (len(header) - 1)]
     tops = [_top(measure, rows) for measure in measures]
     for rival, found in rows.items():
@@ -78,7 +78,7 @@ def _table(study: Study, problem: str, records: Records) -> str:
             line.append(_published(published.get(rival, {})))
         if reference:
             line.append("" if rival == study.reference else _p(measures[-1], found, reference))
-        seconds = spread([float(summary["train_seconds"]) for summary in found]).mean
+        seconds = spread([float(summary["cpu_seconds"]) for summary in found]).mean
         value = values[rival]
         memory = spread([summary["peak_memory_bytes"] / 2**20 for summary in found]).mean
         line += [f"{found[0]['num_parameters']:,}", f"{seconds:,.0f}", f"{memory:,.0f}"]
@@ -91,7 +91,7 @@ def _table_of_problems(study: Study, records: Records) -> str:
     """A row for each problem of a study with one rival: the seed that is best on validation, and all of them."""
     (rival,) = study.rivals
     titles = list(dict.fromkeys(title for found in study.published.values() for title in found.get(rival, {})))
-    lines = [["", *titles, "ours, best seed", "mean ± deviation", "parameters", "seconds", "seeds"]]
+    lines = [["", *titles, "ours, best seed", "mean ± deviation", "parameters", "CPU s", "seeds"]]
     lines.append(["---"] + ["---:"] * (len(lines[0]) - 1))
     columns: dict[str, list[float]] = {"best": [], "mean": []}
     for problem, asked in study.problems.items():
@@ -111,7 +111,7 @@ def _table_of_problems(study: Study, records: Records) -> str:
         columns["best"].append(best)
         columns["mean"].append(known.mean)
         deviation = f" ± {_number(stdev(known.values), measure)}" if len(known.values) > 1 else ""
-        seconds = spread([float(summary["train_seconds"]) for summary in found]).mean
+        seconds = spread([float(summary["cpu_seconds"]) for summary in found]).mean
         lines.append(
             [
                 problem,

@@ -105,12 +105,12 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
     say(f"model    {num_parameters:,} parameters on {_device_name(trainer)}")
     if "wandb" in loggers:
         loggers["wandb"].experiment.config.update(OmegaConf.to_container(cfg), allow_val_change=True)
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     try:
         trainer.fit(task, train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
     except SystemExit:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt("stopped by the user") from None
-    train_seconds = time.monotonic() - started
+    train_seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
     steps = trainer.global_step
     if not best.best_model_path:
         raise UserError(
@@ -124,6 +124,7 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
         **_baselines(data),
         "num_parameters": num_parameters,
         "train_seconds": round(train_seconds, 3),
+        "cpu_seconds": round(cpu_seconds, 3),  # of all threads: the same on a busy machine
         "peak_memory_bytes": _peak_memory(trainer),
         "steps": steps,
     }

@@ -3,21 +3,57 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).parents[1]
 
 
+class TensorSizes(TorchDispatchMode):
+    """Elements of the tensors that operations return while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.largest = 0
+        self._seen: dict[int, tuple[StorageWeakRef, int]] = {}
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, Tensor):
+                self.largest = max(self.largest, tensor.numel())
+                storage = tensor.untyped_storage()
+                size = storage.nbytes() // tensor.element_size()
+                self._seen[storage._cdata] = (StorageWeakRef(storage), size)
+        return result
+
+    def largest_alive(self) -> int:
+        """Of those that are still held, by the graph or by somebody."""
+        return max((size for storage, size in self._seen.values() if not storage.expired()), default=0)
+
+
 @pytest.fixture(autouse=True)
 def _same_numbers() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def tensor_sizes() -> TensorSizes:
+    return TensorSizes()
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def test_a_page_shows_means_with_intervals_published_figures_tests_and_costs() -
     assert "## Who is longer" in lines
     assert "**hard**" not in lines  # nothing to show yet
     header = next(line for line in lines if line.startswith("|  |"))
-    assert header == "|  | accuracy | mse | published | p against lstm (mse) | parameters | seconds | MiB |  | seeds |"
+    assert header == "|  | accuracy | mse | published | p against lstm (mse) | parameters | CPU s | MiB |  | seeds |"
     gru = next(line for line in lines if line.startswith("| gru"))
     # mean 91, deviation √2, t(0.975, 1) = 12.706, half-width 12.706·√2/√2
     # of the mse the differences are .01 and .03: p = 2/π atan(1/2)

@@ -7,9 +7,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from attnlab.attention import AttentionRecipe
+from attnlab.attention import Attention, AttentionRecipe, ScoredAttention
+from attnlab.attention.normalizers import Softmax
+from attnlab.attention.position import NoPosition
+from attnlab.attention.scorers import Additive, Bilinear, Dot, DotMean, ScaledDot
+from attnlab.attention.window import NoWindow
 from attnlab.encoders.base import Encoded, Encoder, last_state
 from attnlab.encoders.cells import cell_of, step
+from attnlab.kernels import HistoryScore, available, history_rnn
 from attnlab.spec import DataSpec
 
 
@@ -21,7 +26,9 @@ class HistoryRNN(Encoder):
     input. The context is zero while there is nothing to look back at.
 
     The loop over time is O(T²·dim): the arithmetic of full attention over a history. With a window of N states
-    it is O(T·N·dim). Each state is projected once, when it enters the memory.
+    it is O(T·N·dim). Each state is projected once, when it enters the memory. On a CPU in float32, a dot, scaled_dot,
+    dot_mean, bilinear or additive score with a softmax runs through all of time in compiled code, unless somebody
+    watches the weights.
 
     Args:
         hidden_dim: width of a state.
@@ -55,12 +62,23 @@ class HistoryRNN(Encoder):
             )
         self.attention = attention(hidden_dim, hidden_dim, hidden_dim)
         self.cell = cell_of(cell, input_dim + self.attention.context_dim, hidden_dim)
+        self.cell_name = cell
         self.hidden_dim = hidden_dim
         self.window = window
         self.join_state = join_state
         self.output_dim = hidden_dim + self.attention.context_dim * join_state
 
     def forward(self, inputs: Tensor, mask: Tensor) -> Encoded:
+        score = history_score(self.attention) if _compiled(inputs, mask) else None
+        states = self._step_by_step(inputs, mask) if score is None else self._at_once(inputs, mask, score)
+        return Encoded(states, mask, last_state(states, mask))
+
+    def _at_once(self, inputs: Tensor, mask: Tensor, score: HistoryScore) -> Tensor:
+        weights = (self.cell.weight_ih, self.cell.weight_hh, self.cell.bias_ih, self.cell.bias_hh)
+        states, contexts = history_rnn(inputs, mask.sum(1), self.cell_name, *weights, score, self.window)
+        return torch.cat([states, contexts], dim=-1) if self.join_state else states
+
+    def _step_by_step(self, inputs: Tensor, mask: Tensor) -> Tensor:
         batch, length, _ = inputs.shape
         state = inputs.new_zeros(batch, self.hidden_dim)
         cell_state = torch.zeros_like(state)
@@ -80,5 +98,35 @@ class HistoryRNN(Encoder):
                     memory = memory.newest(self.window)
             state, cell_state = step(self.cell, torch.cat([inputs[:, t], context], dim=-1), state, cell_state)
             states.append(torch.cat([state, context], dim=-1) if self.join_state else state)
-        stacked = torch.stack(states, dim=1)
-        return Encoded(stacked, mask, last_state(stacked, mask))
+        return torch.stack(states, dim=1)
+
+
+def history_score(attention: Attention) -> HistoryScore | None:
+    """What the compiled loop needs to know of an attention; None where it cannot stand in for it, or is not to."""
+    watched = attention._forward_hooks or attention._forward_pre_hooks or vars(attention).keys() & {"attend", "forward"}
+    if watched or type(attention) is not ScoredAttention or attention.scorer.kernel == "reference":
+        return None
+    scorer, normalizer = attention.scorer, attention.normalizer
+    plain = type(attention.position) is NoPosition and type(attention.window) is NoWindow
+    if not plain or attention.projections is not None or type(normalizer) is not Softmax:
+        return None
+    if type(scorer) is Additive:
+        energy = scorer.energy / normalizer.temperature
+        return HistoryScore(
+            to_query=scorer.query.weight, to_key=scorer.key.weight, key_bias=scorer.key.bias, energy=energy
+        )
+    scale = 1 / normalizer.temperature
+    if type(scorer) is Bilinear:
+        return HistoryScore(scale, to_key=scorer.key.weight)
+    if type(scorer) is Dot:
+        return HistoryScore(scale)
+    if type(scorer) is DotMean or type(scorer) is ScaledDot:
+        return HistoryScore(scale * scorer.scale)
+    return None
+
+
+def _compiled(inputs: Tensor, mask: Tensor) -> bool:
+    """Whether the compiled loop takes these: float32 on a CPU, padded on the right."""
+    if inputs.device.type != "cpu" or inputs.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        return False
+    return available() and bool((mask[:, 1:] <= mask[:, :-1]).all())

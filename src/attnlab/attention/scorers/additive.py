@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from attnlab.attention.scorers.base import Scorer
+from attnlab.kernels import additive_scores, available
 
 # Elements of tanh(W u + U k) alive at a time: small enough for a cache, large enough to keep the cores busy.
 BLOCK_ELEMENTS = 1 << 20
@@ -20,11 +21,13 @@ class Additive(Scorer):
     our keys are their annotations. U k is computed once per memory.
 
     The [B, H, Q, K, hidden] tensor inside the tanh never exists: it is made, used and forgotten block by block, and
-    made again for the gradient.
+    made again for the gradient. On a CPU in float32 compiled code does so pair by pair, where there is a compiler.
 
     Args:
         hidden_dim: width of the tanh layer (the paper's n').
     """
+
+    fused: ClassVar[bool] = True
 
     def __init__(self, query_dim: int, key_dim: int, *, hidden_dim: int) -> None:
         super().__init__(query_dim, key_dim)
@@ -37,7 +40,12 @@ class Additive(Scorer):
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         queries = self.query(queries)
-        scores: Tensor = _AdditiveScore.apply(queries, keys, self.energy.to(queries.dtype))
+        energy = self.energy.to(queries.dtype)
+        if self.kernel == "reference":
+            return additive_score_reference(queries, keys, energy)
+        if queries.device.type == "cpu" and queries.dtype == keys.dtype == torch.float32 and available():
+            return additive_scores(queries, keys, energy)
+        scores: Tensor = _AdditiveScore.apply(queries, keys, energy)
         return scores
 
 

@@ -19,6 +19,10 @@ class Scorer(nn.Module, ABC):
     #: Whether the score depends on what the query holds, and on what the key holds.
     uses_queries: ClassVar[bool] = True
     uses_keys: ClassVar[bool] = True
+    #: Whether it has a fused form of its own.
+    fused: ClassVar[bool] = False
+    #: attention.kernel: reference, fused or auto; the attention that holds the scorer sets it.
+    kernel: str = "auto"
 
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__()

@@ -1,10 +1,17 @@
-/* Additive scores s = e · tanh(q + k) and their gradients, without a tensor that holds the tanh of every pair.
+/* Scores s = e · f(q + k), where f is tanh or relu, and their gradients, without a tensor that holds f of every pair.
 
    queries [groups, num_queries, dim], keys [groups, num_keys, dim], energy [dim], scores [groups, num_queries, num_keys].
    dim is a multiple of LANES. A call does the groups from `first` to before `last`. */
 #include "vector.h"
 
-void additive_scores(long first, long last, long num_queries, long num_keys, long dim, const float *queries,
+enum { TANH, RELU };
+
+static inline vec f_of(vec x, int kind) { return kind == TANH ? tanh_of(x) : choose(x < 0.0f, (vec){0}, x); }
+
+/* f'(x), from f(x). */
+static inline vec slope_of(vec f, int kind) { return kind == TANH ? 1.0f - f * f : choose(f > 0.0f, spread(1.0f), (vec){0}); }
+
+static inline __attribute__((always_inline)) void scores_of(int kind, long first, long last, long num_queries, long num_keys, long dim, const float *queries,
                      const float *keys, const float *energy, float *scores) {
     for (long group = first; group < last; group++)
         for (long i = 0; i < num_queries; i++) {
@@ -14,15 +21,15 @@ void additive_scores(long first, long last, long num_queries, long num_keys, lon
                 const float *key = keys + (group * num_keys + j) * dim;
                 vec sum = {0};
                 for (long d = 0; d < dim; d += LANES)
-                    sum += load(energy + d) * tanh_of(load(query + d) + load(key + d));
+                    sum += load(energy + d) * f_of(load(query + d) + load(key + d), kind);
                 row[j] = total(sum);
             }
         }
 }
 
-/* With t = tanh(q + k):  ds/de = t,  ds/dq = ds/dk = e (1 - t²).
+/* ds/de = f(q + k),  ds/dq = ds/dk = e f'(q + k).
    The gradients of queries and keys are added up without e; of_energy has a row for each group. All start at zero. */
-void additive_gradients(long first, long last, long num_queries, long num_keys, long dim, const float *queries,
+static inline __attribute__((always_inline)) void gradients_of(int kind, long first, long last, long num_queries, long num_keys, long dim, const float *queries,
                         const float *keys, const float *of_scores, float *of_queries, float *of_keys,
                         float *of_energy) {
     for (long group = first; group < last; group++)
@@ -34,9 +41,9 @@ void additive_gradients(long first, long last, long num_queries, long num_keys, 
                 vec query = load(queries + at), query_sum = {0}, row_sum = {0};
                 for (long j = 0; j < num_keys; j++) {
                     long there = (group * num_keys + j) * dim + d;
-                    vec t = tanh_of(query + load(keys + there));
-                    vec inner = of_row[j] * (1.0f - t * t);
-                    row_sum += of_row[j] * t;
+                    vec f = f_of(query + load(keys + there), kind);
+                    vec inner = of_row[j] * slope_of(f, kind);
+                    row_sum += of_row[j] * f;
                     query_sum += inner;
                     store(of_keys + there, load(of_keys + there) + inner);
                 }
@@ -45,4 +52,19 @@ void additive_gradients(long first, long last, long num_queries, long num_keys, 
             }
             store(of_energy + group * dim + d, energy_sum);
         }
+}
+
+#define SCORES long first, long last, long num_queries, long num_keys, long dim, const float *queries, const float *keys
+#define GIVEN first, last, num_queries, num_keys, dim, queries, keys
+
+void additive_scores(SCORES, const float *energy, float *scores) { scores_of(TANH, GIVEN, energy, scores); }
+
+void relu_scores(SCORES, const float *energy, float *scores) { scores_of(RELU, GIVEN, energy, scores); }
+
+void additive_gradients(SCORES, const float *of_scores, float *of_queries, float *of_keys, float *of_energy) {
+    gradients_of(TANH, GIVEN, of_scores, of_queries, of_keys, of_energy);
+}
+
+void relu_gradients(SCORES, const float *of_scores, float *of_queries, float *of_keys, float *of_energy) {
+    gradients_of(RELU, GIVEN, of_scores, of_queries, of_keys, of_energy);
 }

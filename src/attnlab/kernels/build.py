@@ -24,6 +24,8 @@ FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-fno-math-er
 SIGNATURES = {
     "additive_scores": [ctypes.c_long] * 5 + [ctypes.c_void_p] * 4,
     "additive_gradients": [ctypes.c_long] * 5 + [ctypes.c_void_p] * 6,
+    "relu_scores": [ctypes.c_long] * 5 + [ctypes.c_void_p] * 4,
+    "relu_gradients": [ctypes.c_long] * 5 + [ctypes.c_void_p] * 6,
     "history_forward": [ctypes.c_long] * 2 + [ctypes.c_void_p],
     "history_backward": [ctypes.c_long] * 2 + [ctypes.c_void_p],
 }

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import gradcheck
 
 from attnlab.attention.scorers import MLP, mlp
 
-B, H, Q, K, D = 2, 3, 11, 13, 7  # a row of queries is 2 · 3 · 13 · 7 = 546 hidden units
-ROW = B * H * K * D
+B, H, Q, K, D = 2, 3, 11, 13, 7
+PAIRS = K * D  # hidden units of one query's pairs in one head
 
 
 def layer_by_loop(weight: list[list[float]], bias: list[float], inputs: list[float]) -> list[float]:
@@ -40,9 +42,9 @@ def scores_of(scorer: MLP, queries: Tensor, keys: Tensor) -> Tensor:
     return scorer(queries, scorer.project(keys))
 
 
-def inputs_of_one_layer() -> tuple[MLP, Tensor, Tensor]:
+def inputs_of(num_layers: int) -> tuple[MLP, Tensor, Tensor]:
     queries, keys = torch.randn(B, H, Q, 5, dtype=torch.float64), torch.randn(B, H, K, 3, dtype=torch.float64)
-    return MLP(5, 3, hidden_dim=D, num_layers=2).double(), queries.requires_grad_(), keys.requires_grad_()
+    return MLP(5, 3, hidden_dim=D, num_layers=num_layers).double(), queries.requires_grad_(), keys.requires_grad_()
 
 
 def test_hand_computed_scores() -> None:
@@ -79,43 +81,64 @@ def test_no_layer_at_all_is_refused() -> None:
         MLP(5, 11, hidden_dim=13, num_layers=0)
 
 
-@pytest.mark.parametrize("block_elements", [1, ROW - 1, ROW, 2 * ROW, 5 * ROW + 1, Q * ROW - 1])
-def test_blocks_of_any_size_give_the_scores_and_gradients_of_the_whole(
-    block_elements: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize(
+    "block_elements", [1, PAIRS - 1, PAIRS, 2 * PAIRS, 5 * PAIRS + 1, Q * PAIRS, 2 * Q * PAIRS + 1]
+)
+def test_blocks_of_any_size_give_the_scores_and_gradients_of_one_broadcast(
+    block_elements: int, num_layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scorer, queries, keys = inputs_of_one_layer()
+    scorer, queries, keys = inputs_of(num_layers)
     direction = torch.randn(B, H, Q, K, dtype=torch.float64)
     learned = [queries, keys, *scorer.parameters()]
+    scorer.kernel = "reference"
     expected = scores_of(scorer, queries, keys)
     expected_grads = torch.autograd.grad(expected, learned, direction)
+    scorer.kernel = "fused"
     monkeypatch.setattr(mlp, "BLOCK_ELEMENTS", block_elements)
     scores = scores_of(scorer, queries, keys)
     torch.testing.assert_close(scores, expected)
     torch.testing.assert_close(torch.autograd.grad(scores, learned, direction), expected_grads)
 
 
+def test_the_compiled_form_of_one_layer_gives_the_same() -> None:
+    scorer, queries, keys = inputs_of(1)
+    narrow = copy.deepcopy(scorer).float()
+    scores = scores_of(narrow, queries.float(), keys.float())
+    expected = scores_of(scorer, queries, keys)
+    torch.testing.assert_close(scores.double(), expected, atol=1e-5, rtol=0)
+    ours = torch.autograd.grad(scores.square().sum(), [queries, keys, *narrow.parameters()])
+    theirs = torch.autograd.grad(expected.square().sum(), [queries, keys, *scorer.parameters()])
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a - b).abs().max() <= 1e-5 * b.abs().max()
+
+
+def test_the_gradient_across_blocks_is_that_of_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlp, "BLOCK_ELEMENTS", 2 * 3 * 4)
+    shapes = (1, 2, 5, 3), (1, 2, 2, 3), (3,), (3, 3), (3,)
+    inputs = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    assert gradcheck(mlp._MLPScore.apply, inputs)
+
+
 def test_only_one_block_of_hidden_units_exists_at_a_time(monkeypatch: pytest.MonkeyPatch, tensor_sizes: Any) -> None:
-    monkeypatch.setattr(mlp, "BLOCK_ELEMENTS", 2 * ROW)
-    scorer, queries, keys = inputs_of_one_layer()
+    monkeypatch.setattr(mlp, "BLOCK_ELEMENTS", 2 * PAIRS)
+    scorer, queries, keys = inputs_of(2)
     with tensor_sizes:
         scores = scores_of(scorer, queries, keys)
-        assert tensor_sizes.largest_alive() == B * H * Q * K  # the scores: no hidden layer waits for the gradient
-        assert tensor_sizes.largest == 2 * ROW
-        tensor_sizes.largest = 0
+        assert tensor_sizes.largest == B * H * Q * K  # the scores, which are more than a block
+        assert tensor_sizes.largest_alive() == B * H * Q * K  # no hidden layer waits for the gradient
         scores.sum().backward()
-        assert tensor_sizes.largest == 2 * ROW
+        assert tensor_sizes.largest == B * H * Q * K
 
 
-def test_below_the_limit_the_hidden_units_are_kept_for_the_gradient(tensor_sizes: Any) -> None:
+def test_one_broadcast_makes_all_hidden_units(tensor_sizes: Any) -> None:
     # The counterpart of the test above: the measure sees what it should see.
-    scorer, queries, keys = inputs_of_one_layer()
+    scorer, queries, keys = inputs_of(2)
+    scorer.kernel = "reference"
     with tensor_sizes:
         scores = scores_of(scorer, queries, keys)
-        assert tensor_sizes.largest_alive() == Q * ROW
-        assert tensor_sizes.largest == Q * ROW
-        tensor_sizes.largest = 0
-        scores.sum().backward()
-        assert tensor_sizes.largest == Q * ROW
+        assert scores.requires_grad
+        assert tensor_sizes.largest_alive() == tensor_sizes.largest == B * H * Q * PAIRS
 
 
 def test_the_gradient_of_the_keys_keeps_growing_over_many_blocks_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,9 @@ class _MLPScore(torch.autograd.Function):
 def _blocks(queries: Tensor, keys: Tensor) -> Iterator[tuple[slice, slice]]:
     """Groups (an example's head each) and rows of queries whose pairs have about BLOCK_ELEMENTS hidden units."""
     num_groups, num_queries = queries.shape[:2].numel(), queries.shape[2]
-    per_row = max(1, keys.shape[2] * keys.shape[3])
+    per_row = keys.shape[2] * keys.shape[3]
+    if not per_row:
+        return
     size = max(1, BLOCK_ELEMENTS // per_row)  # rows
     together = max(1, size // max(1, num_queries))  # groups
     for group in range(0, num_groups, together):

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile -c constraints.txt
 ARGS ?=
 
-.PHONY: help setup train test check
+.PHONY: help setup train test check bench
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ check: $(VENV)/.dev-ok  ## format, lint, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+
+bench: $(VENV)/.dev-ok  ## time what is claimed to be fast, and write docs/performance.md; one topic: make bench ARGS=history
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 $(VENV)/.ok: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "attnlab needs Python 3.11 or newer, and $(PYTHON) is %d.%d; say make PYTHON=python3.11 ..." % v[:2])'

@@ -14,6 +14,7 @@
 #define ROWS 8
 #define PANEL 32 /* columns of a weight matrix that are multiplied at once, and stored side by side */
 #define WIDE 8   /* vectors of a row that a sum over items keeps in registers */
+#define BLOCK 32 /* items that are scored and summed together */
 
 enum { RNN, GRU, LSTM };
 
@@ -104,39 +105,57 @@ static void weighted_sum(const float *weights, const float *values, long stride,
     }
 }
 
-static void look_back(const History *p, long example, long t) {
-    long from, to, stride;
-    reach(p, example, t, &from, &to);
-    float *row = p->weights + (example * p->time + t) * p->weights_stride;
-    if (to == from) return;
-    const float *query = query_of(p, example, t), *keys = keys_of(p, example, &stride);
-    for (long i = from; i < to; i++) {
-        const float *key = keys + i * stride;
-        vec sum = {0};
-        if (p->additive)
-            for (long d = 0; d < p->score_dim; d += LANES)
-                sum += load(p->energy + d) * tanh_of(load(query + d) + load(key + d));
-        else
-            for (long d = 0; d < p->score_dim; d += LANES) sum += load(query + d) * load(key + d);
-        row[i] = p->scale * total(sum);
-    }
-    float highest = row[from];
-    for (long i = from; i < to; i++) highest = row[i] > highest ? row[i] : highest;
-    double sum = 0;
-    long i = from;
-    for (; i + LANES <= to; i += LANES) {
-        vec value = exp_of(load(row + i) - highest);
-        store(row + i, value);
+/* out[0 … count) = exp(scores - highest), whose sum it returns. */
+static float exponentials(const float *scores, long count, float highest, float *out) {
+    float sum = 0;
+    long i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        vec value = exp_of(load(scores + i) - highest);
+        store(out + i, value);
         sum += total(value);
     }
-    for (; i < to; i++) {
-        row[i] = expf(row[i] - highest);
-        sum += row[i];
+    for (; i < count; i++) {
+        out[i] = expf(scores[i] - highest);
+        sum += out[i];
     }
-    float scale = (float)(1 / sum);
-    for (i = from; i < to; i++) row[i] *= scale;
-    weighted_sum(row, p->states + (example * (p->time + 1) + 1) * p->hidden, p->hidden, from, to, p->hidden,
-                 p->contexts + (example * p->time + t) * p->hidden);
+    return sum;
+}
+
+/* BLOCK items at a time, which are still in the nearest cache when their values are summed after their scores. */
+static void look_back(const History *p, long example, long t) {
+    long from, to, stride, H = p->hidden, D = p->score_dim;
+    reach(p, example, t, &from, &to);
+    if (to == from) return;
+    float *row = p->weights + (example * p->time + t) * p->weights_stride;
+    float *context = p->contexts + (example * p->time + t) * H;
+    const float *query = query_of(p, example, t), *keys = keys_of(p, example, &stride);
+    const float *values = p->states + (example * (p->time + 1) + 1) * H;
+    float highest = -INFINITY, sum = 0;
+    for (long start = from; start < to; start += BLOCK) {
+        long end = start + BLOCK < to ? start + BLOCK : to;
+        float before = highest, strengths[BLOCK];
+        for (long i = start; i < end; i++) {
+            const float *key = keys + i * stride;
+            vec score = {0};
+            if (p->additive)
+                for (long d = 0; d < D; d += LANES)
+                    score += load(p->energy + d) * tanh_of(load(query + d) + load(key + d));
+            else
+                for (long d = 0; d < D; d += LANES) score += load(query + d) * load(key + d);
+            row[i] = p->scale * total(score);
+            highest = row[i] > highest ? row[i] : highest;
+        }
+        if (start > from && highest > before) { /* what was summed so far counts for less */
+            float less = expf(before - highest);
+            sum *= less;
+            for (long d = 0; d < H; d += LANES) store(context + d, less * load(context + d));
+        }
+        sum += exponentials(row + start, end - start, highest, strengths);
+        weighted_sum(strengths - start, values, H, start, end, H, context);
+    }
+    for (long d = 0; d < H; d += LANES) store(context + d, load(context + d) / sum);
+    exponentials(row + from, to - from, highest, row + from);
+    for (long i = from; i < to; i++) row[i] /= sum;
 }
 
 /* The gates' values, in place, and the new state, from what was added up for them. */
@@ -270,23 +289,22 @@ static void look_back_gradient(const History *p, long example, long t, float *of
     for (long d = 0; d < H; d += LANES) sum += load(of_context + d) * load(context + d);
     float mean = total(sum); /* Σ p_i ∂p_i, since c = Σ p_i v_i */
     for (long i = from; i < to; i++) {
-        const float *value = values + i * H;
-        float *of_value = of_values + i * H;
+        const float *value = values + i * H, *key = keys + i * stride;
+        float *of_value = of_values + i * H, *of_key = of_keys + i * stride;
         sum = (vec){0};
         for (long d = 0; d < H; d += LANES) {
             vec of = load(of_context + d);
             sum += of * load(value + d);
             store(of_value + d, load(of_value + d) + weights[i] * of);
         }
-        of_scores[i] = p->scale * weights[i] * (total(sum) - mean);
+        float of_score = of_scores[i] = p->scale * weights[i] * (total(sum) - mean);
+        if (!p->additive)
+            for (long d = 0; d < D; d += LANES) {
+                store(of_query + d, load(of_query + d) + of_score * load(key + d));
+                store(of_key + d, load(of_key + d) + of_score * load(query + d));
+            }
     }
-    if (!p->additive) {
-        weighted_sum(of_scores, keys, stride, from, to, D, of_query);
-        for (long i = from; i < to; i++)
-            for (long d = 0; d < D; d += LANES)
-                store(of_keys + i * stride + d, load(of_keys + i * stride + d) + of_scores[i] * load(query + d));
-        return;
-    }
+    if (!p->additive) return;
     float *of_energy = p->of_energy + example * D;
     for (long d = 0; d < D; d += LANES) {
         vec of_e = {0}, of_q = {0}, q = load(query + d), e = load(p->energy + d);

@@ -8,6 +8,8 @@
 #define LANES 16
 
 typedef float vec __attribute__((vector_size(4 * LANES)));
+typedef float float8 __attribute__((vector_size(32)));
+typedef float float4 __attribute__((vector_size(16)));
 typedef int ivec __attribute__((vector_size(4 * LANES)));
 
 static inline vec load(const float *from) {
@@ -30,16 +32,15 @@ static inline vec clamp(vec x, float low, float high) {
 }
 
 static inline float total(vec x) {
-    float sum = 0;
-    for (int half = LANES / 2; half >= 1; half /= 2) {
-        vec moved;
-        float lanes[2 * LANES] = {0};
-        store(lanes, x);
-        memcpy(&moved, lanes + half, sizeof moved);
-        x += moved;
-    }
-    memcpy(&sum, &x, sizeof sum);
-    return sum;
+    float8 low, high;
+    memcpy(&low, &x, sizeof low);
+    memcpy(&high, (char *)&x + sizeof low, sizeof high);
+    low += high;
+    float4 first, second;
+    memcpy(&first, &low, sizeof first);
+    memcpy(&second, (char *)&low + sizeof first, sizeof second);
+    first += second;
+    return (first[0] + first[1]) + (first[2] + first[3]);
 }
 
 /* tanh x = x P(x²) / Q(x²) up to |x| = 8, beyond which float32 knows only ±1; a rational fit of relative error 6e-9,

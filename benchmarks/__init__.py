@@ -1,0 +1,1 @@
+"""What is claimed to be fast, timed beside the plain alternative in the same run: `make bench`."""

@@ -30,7 +30,8 @@ def rows() -> list[Row]:
         found.append(row(f"{cell}, {score}, T = 256", f"nn.{cell.upper()}", pair, target))
     inputs = torch.randn(BATCH, 256, INPUT)
     for score in ("dot_mean", "additive"):
-        stepwise, at_once = _encoder("lstm", score), _encoder("lstm", score)
+        stepwise: Any = _encoder("lstm", score)
+        at_once = _encoder("lstm", score)
         stepwise.attention.scorer.kernel = "reference"
         pair = paired(_pass(stepwise, inputs), _pass(at_once, inputs), rounds=3)
         found.append(row(f"lstm, {score}, T = 256", "the same, step by step", pair))

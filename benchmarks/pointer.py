@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -34,10 +35,10 @@ def rows() -> list[Row]:
 
 def step_by_step(head: Pointer, encoded: Encoded, targets: torch.Tensor) -> torch.Tensor:
     """As it is usually written: an LSTM cell, a broadcast score and a mask at every step."""
-    scorer = head.attention.scorer
+    scorer: Any = head.attention.scorer
     keys = scorer.key(encoded.states)
     hidden, cell = (part[0] for part in head._initial_state(encoded))
-    lstm = head.decoder
+    lstm: Any = head.decoder
     fed, free = head.start.expand(len(targets), -1), encoded.mask
     steps = []
     for step in range(targets.shape[1]):

@@ -54,7 +54,7 @@ def test_all_heads_share_the_vectors() -> None:
     assert {name: tuple(p.shape) for name, p in position.named_parameters()} == {"table": (5, 7)}
     queries = torch.randn(2, 1, 5, 7).expand(2, 3, 5, 7)
     bias = position.bias(queries, torch.randint(-4, 5, (1, 5, 11)))
-    assert torch.equal(bias[:, 0], bias[:, 2])
+    torch.testing.assert_close(bias[:, 0], bias[:, 2])  # a product may add up differently from head to head
 
 
 def test_the_gradient_is_that_of_finite_differences() -> None:

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile -c constraints.txt
 ARGS ?=
 
-.PHONY: help setup train test check bench
+.PHONY: help setup train test check bench dashboard
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ setup: $(VENV)/.ok  ## the environment in .venv, with pinned dependencies
 
 train: $(VENV)/.ok  ## train the default experiment; more overrides: make train ARGS="encoder=gru seed=2"
 	@$(BIN)/attnlab train $(ARGS)
+
+dashboard: $(VENV)/.ok  ## the runs in the browser; another folder: make dashboard ARGS="run_dir=DIR"
+	@$(BIN)/attnlab dashboard $(ARGS)
 
 test: $(VENV)/.dev-ok  ## the fast tests
 	@$(BIN)/python -m pytest $(ARGS)

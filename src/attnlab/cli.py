@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "make the test metrics of a finished run again",
     "predict": "forecast for a new file with a finished run",
     "runs": "list and rank the runs",
+    "dashboard": "show the runs in the browser: compare them, look at attention and predictions",
     "study": "make the tables of docs/results: rivals, learning rates, seeds; resumable",
     "options": "print every choice with the paper behind it; --matrix: which go together",
 }

@@ -1,0 +1,11 @@
+"""What the page Report asks for."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from attnlab.dashboard.index import RunIndex
+
+
+def routes(store: RunIndex) -> list[Route]:
+    return []

@@ -1,0 +1,5 @@
+export const title = "Predictions";
+
+export async function render(root) {
+  root.textContent = "not yet";
+}

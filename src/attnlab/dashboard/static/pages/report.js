@@ -1,0 +1,5 @@
+export const title = "Report";
+
+export async function render(root) {
+  root.textContent = "not yet";
+}

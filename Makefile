@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile -c constraints.txt
 ARGS ?=
 
-.PHONY: help setup train test check bench dashboard
+.PHONY: help setup train test check bench docs dashboard
 
 help:            ## this list
 	@grep -hE '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ check: $(VENV)/.dev-ok  ## format, lint, types
 bench: $(VENV)/.dev-ok  ## time what is claimed to be fast, and write docs/performance.md; one topic: make bench ARGS=history
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(VENV)/.docs-ok  ## the documentation as a site, in site/; look at it while writing: make docs ARGS=--serve
+	@$(BIN)/python -m website $(ARGS)
+
 $(VENV)/.ok: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "attnlab needs Python 3.11 or newer, and $(PYTHON) is %d.%d; say make PYTHON=python3.11 ..." % v[:2])'
 	@echo "setting up .venv (about a minute, once)"
@@ -38,4 +41,8 @@ $(VENV)/.ok: pyproject.toml constraints.txt
 
 $(VENV)/.dev-ok: $(VENV)/.ok
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs-ok: $(VENV)/.ok
+	@$(PIP) -e '.[docs]'
 	@touch $@

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
 
 def serve(folder: Path, port: int, *, open_browser: bool) -> None:
     """Until it is stopped with Ctrl-C. On loopback only."""
-    listening = _listen(port)  # before the imports: whoever connects early waits instead of being refused
+    listening = listen(port)  # before the imports: whoever connects early waits instead of being refused
     address = f"http://127.0.0.1:{listening.getsockname()[1]}/"
     import uvicorn
 
@@ -49,7 +49,7 @@ def serve(folder: Path, port: int, *, open_browser: bool) -> None:
     server.run(sockets=[listening])
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
     if not 0 <= port < 65536:
         raise UserError(f"--port {port} is no port; give a number from 0 to 65535")
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

@@ -44,11 +44,14 @@ class Memory(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """What queries got from a memory: [B, Q, context_dim], and [B, H, Q, K] twice."""
+    """What queries got from a memory: [B, Q, context_dim], and [B, H, Q, K] twice.
+
+    Weights and scores may be missing where nothing but the context was asked for.
+    """
 
     context: Float[Tensor, "batch queries context_dim"]
-    weights: Float[Tensor, "batch heads queries items"]
-    scores: Float[Tensor, "batch heads queries items"]  # -inf where masked
+    weights: Float[Tensor, "batch heads queries items"] | None
+    scores: Float[Tensor, "batch heads queries items"] | None  # -inf where masked
 
 
 class Attention(nn.Module, ABC):
@@ -100,6 +103,21 @@ class Attention(nn.Module, ABC):
                 by default 0, 1, 2 …
         """
 
+    def fused_context(
+        self,
+        queries: Float[Tensor, "batch queries query_dim"],
+        memory: Memory,
+        places: Int[Tensor, "rows queries"] | None = None,
+    ) -> Float[Tensor, "batch queries context_dim"] | None:
+        """The context of `attend` by code that never holds the weights; None where there is no such code."""
+        return None
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at the weights or stands in for the call, so that no step may be left out."""
+        hooks = self._forward_hooks or self._forward_pre_hooks
+        return bool(hooks or vars(self).keys() & {"attend", "forward"})
+
     def forward(
         self,
         queries: Float[Tensor, "batch queries query_dim"],
@@ -107,9 +125,20 @@ class Attention(nn.Module, ABC):
         values: Float[Tensor, "batch items value_dim"] | None = None,
         mask: Bool[Tensor, "batch items"] | Bool[Tensor, "batch queries items"] | None = None,
         places: Int[Tensor, "rows queries"] | None = None,
+        *,
+        context_only: bool = False,
     ) -> Attended:
-        """The call everybody knows. A loop prepares once and passes the Memory in place of the keys."""
+        """The call everybody knows. A loop prepares once and passes the Memory in place of the keys.
+
+        Args:
+            context_only: whether weights and scores are of no use to the caller. Then the fused code is taken where
+                there is some; while the attention is watched, everything is made all the same.
+        """
         memory = keys if isinstance(keys, Memory) else self.prepare(keys, values, mask)
+        if context_only and not self.watched:
+            context = self.fused_context(queries, memory, places)
+            if context is not None:
+                return Attended(context, None, None)
         return self.attend(queries, memory, places)
 
     def nll(

@@ -20,6 +20,7 @@ def record_attention(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 
     def keep(site: str) -> Callable[[nn.Module, object, Attended], None]:
         def hook(module: nn.Module, inputs: object, output: Attended) -> None:
+            assert output.weights is not None  # a watched attention makes them
             recorded.setdefault(site, []).append(output.weights.detach())
 
         return hook

@@ -7,13 +7,17 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from attnlab.attention.base import Attended, Attention, Memory, item_mask, places_of
 from attnlab.attention.heads import Projections, merge_heads, split_heads
+from attnlab.attention.normalizers import Softmax
 from attnlab.attention.normalizers.base import Normalizer
 from attnlab.attention.position import NoPosition, Position
 from attnlab.attention.scorers.base import Scorer
 from attnlab.attention.window import NoWindow, Window
+
+KERNELS = ("reference", "fused", "auto")
 
 
 class ScoredAttention(Attention):
@@ -35,10 +39,12 @@ class ScoredAttention(Attention):
         position: recipe of how places enter; called with the widths of one head and the number of heads.
         window: recipe of which items a query may look at; called with query_dim.
         num_heads: must divide key_dim and value_dim.
+        kernel: which code makes the scores and contexts, all of it with the same results up to rounding. reference: the
+            equations, one after the other; fused: without tensors of all pairs; auto: fused where there is such code.
 
     Raises:
         ValueError: num_heads does not divide a width, or the scorer cannot compare the two widths, or the position
-            cannot turn one of them.
+            cannot turn one of them, or an unknown kernel, or there is no fused one.
     """
 
     def __init__(
@@ -52,6 +58,7 @@ class ScoredAttention(Attention):
         position: Callable[[int, int, int], Position] = NoPosition,
         window: Callable[[int], Window] = NoWindow,
         num_heads: int = 1,
+        kernel: str = "auto",
         projected: bool = False,
     ) -> None:
         super().__init__()
@@ -77,6 +84,18 @@ class ScoredAttention(Attention):
             else:
                 del self.projections.key
         self.position = position(query_dim, key_dim, num_heads)
+        self._choose(kernel)
+
+    def _choose(self, kernel: str) -> None:
+        if kernel not in KERNELS:
+            raise ValueError(f"attention.kernel={kernel} is not known; choose one of {', '.join(KERNELS)}")
+        softmax_of_dots = self.scorer.dot_scale is not None and type(self.normalizer) is Softmax
+        if kernel == "fused" and not (self.scorer.fused or softmax_of_dots):
+            raise ValueError(
+                f"attention.kernel=fused: there is no fused code for {type(self.scorer).__name__} with "
+                f"{type(self.normalizer).__name__}; use attention.kernel=auto"
+            )
+        self.kernel = self.scorer.kernel = kernel
 
     @property
     def uses_queries(self) -> bool:
@@ -116,6 +135,37 @@ class ScoredAttention(Attention):
         if self.projections is not None:
             context = self.projections.output(context)
         return Attended(context, weights, scores)
+
+    def fused_context(self, queries: Tensor, memory: Memory, places: Tensor | None = None) -> Tensor | None:
+        """By torch's scaled_dot_product_attention, where the weights are a softmax of dot products."""
+        scale = self.scorer.dot_scale
+        if type(self).attend is not ScoredAttention.attend or self.kernel == "reference":
+            return None
+        if memory.values is None or scale is None or type(self.normalizer) is not Softmax:
+            return None
+        places = places_of(queries, None)[None] if places is None else places
+        allowed = item_mask(memory.mask)
+        if type(self.window) is not NoWindow:
+            allowed = allowed.expand(len(queries), 1, queries.shape[1], memory.keys.shape[2])
+            allowed, factor = self.window(queries, places, memory.places, allowed)
+            if factor is not None:
+                return None
+        heads = self.position.rotate(self._heads(queries, "query"), places)
+        bias = self.position.bias(heads, places[:, :, None] - memory.places)
+        temperature = self.normalizer.temperature
+        sees = allowed.any(-1, keepdim=True)
+        mask = (
+            allowed | ~sees
+        )  # a softmax over nothing is NaN: such a row looks at everything, and becomes 0 afterwards
+        if bias is not None:
+            if bias.requires_grad:
+                return None
+            mask = (bias / temperature).masked_fill(~mask, float("-inf"))
+        context = scaled_dot_product_attention(
+            heads, memory.keys, memory.values, attn_mask=mask, scale=scale / temperature
+        )
+        context = merge_heads(context * sees)
+        return context if self.projections is None else self.projections.output(context)
 
     def _heads(
         self, vectors: Float[Tensor, "batch items width"], name: str

@@ -45,5 +45,7 @@ class FeedforwardAttention(Encoder):
         else:  # one query for all positions, asked once all has been seen
             allowed, places = mask[:, None], (mask.sum(1, keepdim=True) - 1).clamp(min=0)
         means = (allowed.to(own.dtype) / allowed.sum(-1, keepdim=True).clamp(min=1)) @ own
-        context = self.attention(means, own, mask=allowed, places=places).context  # [B, T or 1, hidden_dim]
+        context = self.attention(
+            means, own, mask=allowed, places=places, context_only=True
+        ).context  # [B, T or 1, hidden_dim]
         return Encoded(own + context, mask, last_state(context, mask) if self.causal else context.squeeze(1))

@@ -89,7 +89,7 @@ class HistoryRNN(Encoder):
                 context = inputs.new_zeros(batch, self.attention.context_dim)
             else:
                 places = torch.full((1, 1), t - 1, device=inputs.device)
-                context = self.attention(state[:, None], memory, places=places).context.squeeze(1)
+                context = self.attention(state[:, None], memory, places=places, context_only=True).context.squeeze(1)
             if t > 0:  # the current state becomes history for the next step
                 place = torch.full((1,), t - 1, device=inputs.device)
                 newest = self.attention.prepare(state[:, None], mask=mask[:, t - 1 : t], places=place)
@@ -103,8 +103,7 @@ class HistoryRNN(Encoder):
 
 def history_score(attention: Attention) -> HistoryScore | None:
     """What the compiled loop needs to know of an attention; None where it cannot stand in for it, or is not to."""
-    watched = attention._forward_hooks or attention._forward_pre_hooks or vars(attention).keys() & {"attend", "forward"}
-    if watched or type(attention) is not ScoredAttention or attention.scorer.kernel == "reference":
+    if attention.watched or type(attention) is not ScoredAttention or attention.scorer.kernel == "reference":
         return None
     scorer, normalizer = attention.scorer, attention.normalizer
     plain = type(attention.position) is NoPosition and type(attention.window) is NoWindow
@@ -115,14 +114,10 @@ def history_score(attention: Attention) -> HistoryScore | None:
         return HistoryScore(
             to_query=scorer.query.weight, to_key=scorer.key.weight, key_bias=scorer.key.bias, energy=energy
         )
-    scale = 1 / normalizer.temperature
-    if type(scorer) is Bilinear:
-        return HistoryScore(scale, to_key=scorer.key.weight)
-    if type(scorer) is Dot:
-        return HistoryScore(scale)
-    if type(scorer) is DotMean or type(scorer) is ScaledDot:
-        return HistoryScore(scale * scorer.scale)
-    return None
+    if type(scorer) not in (Dot, DotMean, ScaledDot, Bilinear) or scorer.dot_scale is None:
+        return None
+    scale = scorer.dot_scale / normalizer.temperature
+    return HistoryScore(scale, to_key=scorer.key.weight if isinstance(scorer, Bilinear) else None)
 
 
 def _compiled(inputs: Tensor, mask: Tensor) -> bool:

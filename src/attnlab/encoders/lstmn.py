@@ -52,7 +52,7 @@ class LSTMN(Encoder):
             if memory is not None:
                 query = summary if self.query is None else self.query(torch.cat([inputs[:, t], summary], dim=-1))
                 places = torch.full((1, 1), t, device=inputs.device)
-                context = self.attention(query[:, None], memory, places=places).context.squeeze(1)
+                context = self.attention(query[:, None], memory, places=places, context_only=True).context.squeeze(1)
                 summary, cell_summary = context.chunk(2, dim=-1)
             state, cell_state = self.cell(inputs[:, t], (summary, cell_summary))
             states.append(state)

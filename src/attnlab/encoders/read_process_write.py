@@ -76,6 +76,6 @@ class ReadProcessWrite(Encoder):
             entry, forget, candidate, exit_ = self.gates(summary).chunk(4, dim=-1)
             cell = forget.sigmoid() * cell + entry.sigmoid() * candidate.tanh()
             query = exit_.sigmoid() * cell.tanh()
-            context = self.attention(query[:, None], memory, places=places).context.squeeze(1)
+            context = self.attention(query[:, None], memory, places=places, context_only=True).context.squeeze(1)
             summary = torch.cat([query, context], dim=-1)
         return self.sum_up(summary)

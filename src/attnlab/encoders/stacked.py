@@ -46,7 +46,7 @@ class AttentiveLayer(nn.Module):
         for t in range(length):
             seen = memory if allowed.ndim == 2 else memory._replace(mask=allowed[:, t])
             places = torch.full((1, 1), t, device=inputs.device)
-            context = self.attention(state[:, None], seen, places=places).context.squeeze(1)
+            context = self.attention(state[:, None], seen, places=places, context_only=True).context.squeeze(1)
             state, cell_state = step(self.cell, torch.cat([inputs[:, t], context], dim=-1), state, cell_state)
             states.append(state)
         return torch.stack(states, dim=1)

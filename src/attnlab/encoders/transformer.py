@@ -44,12 +44,14 @@ class TransformerLayer(nn.Module):
         if self.norm_first:
             normed = self.attention_norm(states)
             items = normed if items is None else self.attention_norm(items)
-            states = states + self.dropout(self.attention(normed, items, mask=mask, places=places).context)
+            states = states + self.dropout(self._look(normed, items, mask, places))
             return states + self.dropout(self.feedforward(self.feedforward_norm(states)))
         items = states if items is None else items
-        context = self.attention(states, items, mask=mask, places=places).context
-        states = self.attention_norm(states + self.dropout(context))
+        states = self.attention_norm(states + self.dropout(self._look(states, items, mask, places)))
         return self.feedforward_norm(states + self.dropout(self.feedforward(states)))
+
+    def _look(self, queries: Tensor, items: Tensor, mask: Tensor, places: Tensor | None) -> Tensor:
+        return self.attention(queries, items, mask=mask, places=places, context_only=True).context
 
 
 class Transformer(Encoder):

@@ -60,7 +60,7 @@ class Direct(Head):
     def forward(self, encoded: Encoded, inputs: Tensor, targets: Tensor | None) -> Tensor:
         queries = self.query(encoded.final)[:, None] + self.steps  # [B, horizon, state_dim]
         places = last_place(encoded.mask).expand(-1, queries.shape[1])
-        context = self.attention(queries, encoded.states, mask=encoded.mask, places=places).context
+        context = self.attention(queries, encoded.states, mask=encoded.mask, places=places, context_only=True).context
         last_observed = inputs[:, -1:, self.target_channels]
         return last_observed + self.network(torch.cat([context, queries], dim=-1))
 

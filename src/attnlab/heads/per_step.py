@@ -33,7 +33,7 @@ class PerStep(Head):
 
     def forward(self, encoded: Encoded, inputs: Tensor, targets: Tensor | None) -> Tensor:
         seen = visible(encoded.mask, causal=True)
-        context = self.attention(encoded.states, encoded.states, mask=seen).context
+        context = self.attention(encoded.states, encoded.states, mask=seen, context_only=True).context
         return self.readout(torch.cat([encoded.states, context], dim=-1))
 
     def loss(self, predictions: Tensor, batch: Batch) -> Tensor:

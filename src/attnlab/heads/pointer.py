@@ -111,8 +111,10 @@ class Pointer(Head):
     def _point(self, queries: Tensor, memories: list[Memory], first_step: int) -> Float[Tensor, "batch steps items"]:
         places = torch.arange(first_step, first_step + queries.shape[1], device=queries.device)[None]
         for _ in range(self.num_glimpses):
-            queries = self.glimpse(queries, memories[0], places=places).context
-        return self.attention(queries, memories[-1], places=places).scores.mean(1)
+            queries = self.glimpse(queries, memories[0], places=places, context_only=True).context
+        scores = self.attention(queries, memories[-1], places=places).scores
+        assert scores is not None
+        return scores.mean(1)
 
     def _initial_state(self, encoded: Encoded) -> tuple[Tensor, Tensor]:
         hidden, cell = torch.tanh(self.initial(encoded.final))[None].chunk(2, dim=-1)

@@ -90,7 +90,8 @@ class Pool(Head):
         if not self.attention.attends:
             return encoded.final
         places = last_place(encoded.mask)
-        return self.attention(query[:, None], encoded.states, mask=encoded.mask, places=places).context.squeeze(1)
+        attended = self.attention(query[:, None], encoded.states, mask=encoded.mask, places=places, context_only=True)
+        return attended.context.squeeze(1)
 
     def _start_at(self, init_std: float) -> None:
         if init_std <= 0:

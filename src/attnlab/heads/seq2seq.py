@@ -129,7 +129,7 @@ class Seq2Seq(Head):
             return self._predictions(logits, overlaps)
         embedded = self.embedding(previous)
         states, _ = self._recur(embedded, progress)
-        context = self.attention(states, memory).context
+        context = self.attention(states, memory, context_only=True).context
         return log_softmax(self.readout(self._told(states, embedded, context)))
 
     def generate(self, encoded: Encoded, inputs: Tensor) -> Tensor:
@@ -210,9 +210,12 @@ class Seq2Seq(Head):
             memory = self.coverage.enter(memory, progress.coverage)
         queries = progress.hidden.unflatten(0, (memory.keys.shape[0], -1))  # the beams of an example share its memory
         places = torch.full((1, queries.shape[1]), step, device=queries.device)
-        attend = self.attention if seen else self.attention.attend
-        attended = attend(queries, memory, places=places)
+        if seen:
+            attended = self.attention(queries, memory, places=places, context_only=self.coverage is None)
+        else:
+            attended = self.attention.attend(queries, memory, places)
         if self.coverage is not None:
+            assert attended.weights is not None
             weights = attended.weights.squeeze(2)
             progress = progress._replace(
                 coverage=progress.coverage + weights, overlap=overlap(weights, progress.coverage)

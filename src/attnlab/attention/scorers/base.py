@@ -21,6 +21,8 @@ class Scorer(nn.Module, ABC):
     uses_keys: ClassVar[bool] = True
     #: Whether it has a fused form of its own.
     fused: ClassVar[bool] = False
+    #: Where the score is a number times the dot product of a query with a projected key: that number.
+    dot_scale: float | None = None
     #: attention.kernel: reference, fused or auto; the attention that holds the scorer sets it.
     kernel: str = "auto"
 

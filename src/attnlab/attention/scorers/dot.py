@@ -10,6 +10,8 @@ from attnlab.attention.scorers.base import Scorer, check_same_width
 class Dot(Scorer):
     """u·k. Luong et al. 2015, arXiv:1508.04025, eq. 8 (*dot*)."""
 
+    dot_scale = 1.0
+
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__(query_dim, key_dim)
         check_same_width("dot", query_dim, key_dim)
@@ -24,7 +26,7 @@ class ScaledDot(Scorer):
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__(query_dim, key_dim)
         check_same_width("scaled_dot", query_dim, key_dim)
-        self.scale = key_dim**-0.5
+        self.scale = self.dot_scale = key_dim**-0.5
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         return (queries * self.scale) @ keys.mT
@@ -39,7 +41,7 @@ class DotMean(Scorer):
     def __init__(self, query_dim: int, key_dim: int) -> None:
         super().__init__(query_dim, key_dim)
         check_same_width("dot_mean", query_dim, key_dim)
-        self.scale = 1 / key_dim
+        self.scale = self.dot_scale = 1 / key_dim
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
         return (queries * self.scale) @ keys.mT

@@ -1,30 +1,64 @@
-"""What the dashboard knows of a folder of runs: a cache of the records, read anew where a file has changed."""
+"""What the dashboard knows of a folder of runs: a cache of the records, read anew where a file has changed.
+
+It lives in memory and is made again whenever the dashboard is started. Nothing is written but reviews.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import yaml
 from starlette.exceptions import HTTPException
 
+from attnlab.commands.runs import RANKING, RISING
+from attnlab.dashboard.review import REVIEW, read_review
 from attnlab.runs import record
 from attnlab.runs.store import RunSummary, read_run
+
+#: Files that a row is made of.
+WATCHED = (record.META, record.SUMMARY, record.METRICS, record.CONFIG, REVIEW)
+#: Seconds that one look may spend on configs. YAML is slow to read: a thousand records appear at once, their configs
+#: within the next looks.
+CONFIG_BUDGET = 0.25
+#: Seconds within which a look is not repeated: several pages may be open.
+FRESH = 0.5
+#: Bytes at the end of metrics.jsonl in which the latest validation is looked for.
+TAIL = 32_768
+#: Keys of a config that say where a run lies and not what it is.
+PLACES = ("run_id", "run_dir")
+
+Signature = tuple[tuple[int, int] | None, ...]
 
 
 @dataclass
 class _Entry:
-    signature: tuple[tuple[int, int] | None, ...]
-    run: RunSummary
-
-
-@dataclass
-class RunIndex:
-    """A folder of run records that is looked at again and again."""
+    """A folder as it was last seen; `config` is None until there was time to read it."""
 
     path: Path
-    _entries: dict[str, _Entry] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    signature: Signature
+    run: RunSummary
+    config: dict[str, Any] | None = None
+    row: dict[str, Any] = field(default_factory=dict)
+    changed: int = 0
+
+
+class RunIndex:
+    """A folder of run records that is looked at again and again, by several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._entries: dict[str, _Entry] = {}
+        self._removed: dict[str, int] = {}
+        self._counter = 0
+        self._looked = 0.0
+        self._lock = threading.Lock()
+        self._start = f"{time.time_ns():x}"  # a page that outlives the dashboard must not trust its old numbers
 
     def folder(self, run_id: str) -> Path:
         """The folder of a run.
@@ -38,7 +72,224 @@ class RunIndex:
         return folder
 
     def runs(self) -> list[RunSummary]:
-        """Every record, in whatever state it is, oldest first."""
+        """Every record, in whatever state it is, by name."""
         with self._lock:
-            found = sorted(entry for entry in self.path.iterdir() if (entry / record.META).is_file())
-            return [read_run(folder) for folder in found]
+            self._look()
+            return [self._entries[name].run for name in sorted(self._entries)]
+
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """The flat config of every run that has a readable one."""
+        with self._lock:
+            self._look(budget=float("inf"))
+            return {name: entry.config for name, entry in self._entries.items() if entry.config}
+
+    def rows(self, run_ids: list[str] | None = None) -> list[dict[str, Any]]:
+        """What a table shows of the runs, with all configs; unknown ones are passed over."""
+        with self._lock:
+            self._look(budget=float("inf"))
+            chosen = self._entries if run_ids is None else run_ids
+            return [self._entries[name].row for name in chosen if name in self._entries]
+
+    @property
+    def version(self) -> str:
+        with self._lock:
+            self._look()
+            return f"{self._start}-{self._counter}"
+
+    def changes(self, since: str) -> dict[str, Any]:
+        """Rows that have changed since a version, and runs that are gone; everything for a version that is not ours."""
+        with self._lock:
+            self._look()
+            start, _, number = since.partition("-")
+            after = int(number) if start == self._start and number.isdigit() else -1
+            return {
+                "version": f"{self._start}-{self._counter}",
+                "complete": after < 0,
+                "reading": sum(entry.config is None for entry in self._entries.values()),
+                "rows": [entry.row for entry in self._entries.values() if entry.changed > after],
+                "removed": [name for name, changed in self._removed.items() if changed > after],
+            }
+
+    def _look(self, budget: float = CONFIG_BUDGET) -> None:
+        pending = budget == float("inf") and any(entry.config is None for entry in self._entries.values())
+        if time.monotonic() - self._looked < FRESH and not pending:
+            return
+        changed = self._read_changed()
+        deadline = time.monotonic() + budget
+        for entry in self._entries.values():
+            if entry.config is None:
+                if time.monotonic() > deadline:
+                    break
+                entry.config = _read_config(entry.path / record.CONFIG)
+                changed.append(entry)
+        if changed:
+            self._counter += 1
+        for entry in changed:
+            entry.changed = self._counter
+            entry.row = _row(entry)
+        self._looked = time.monotonic()
+
+    def _read_changed(self) -> list[_Entry]:
+        seen, changed = set(), []
+        try:
+            folders = [entry for entry in os.scandir(self.path) if entry.is_dir() and not entry.name.startswith(".")]
+        except OSError:  # the whole folder is gone; it may come back
+            folders = []
+        for folder in folders:
+            seen.add(folder.name)
+            signature = tuple(_stamp(folder.path, name) for name in WATCHED)
+            known = self._entries.get(folder.name)
+            # A run that is being trained may die without touching a file.
+            if known is not None and known.signature == signature and known.run.status != "running":
+                continue
+            path = Path(folder.path)
+            run = _read(path, signature)
+            if known is not None and known.signature == signature and known.run.status == run.status:
+                continue
+            entry = _Entry(path, signature, run)
+            place = WATCHED.index(record.CONFIG)
+            if known is not None and known.signature[place] == signature[place]:
+                entry.config = known.config
+            self._entries[folder.name] = entry
+            self._removed.pop(folder.name, None)
+            changed.append(entry)
+        for name in self._entries.keys() - seen:
+            del self._entries[name]
+            self._counter += 1
+            self._removed[name] = self._counter
+        return changed
+
+
+def key_metric(run: RunSummary) -> str:
+    """The metric by which a run is judged, such as mae; empty where the record does not say.
+
+    Older records do not name it, but only it is in a summary for the validation part.
+    """
+    named = run.meta.get("key_metric")
+    if named:
+        return str(named)
+    validated = [key for key in run.summary if key.startswith("val/")]
+    return validated[0].removeprefix("val/") if validated else ""
+
+
+def is_rising(metric: str, run: RunSummary | None = None) -> bool:
+    """Whether more is better."""
+    if run is not None and run.meta.get("key_mode") and metric.rpartition("/")[2] == run.meta.get("key_metric"):
+        return run.meta["key_mode"] == "max"
+    return any(part in RISING for part in metric.split("/"))
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"trainer": {"max_steps": 5}} → {"trainer.max_steps": 5}."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif key != "_partial_":
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _stamp(folder: str, name: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(os.path.join(folder, name))
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _read(path: Path, signature: Signature) -> RunSummary:
+    """A folder without meta.json is no run record; it is shown as what it is, since a person put it there."""
+    if signature[WATCHED.index(record.META)] is not None:
+        return read_run(path)
+    try:
+        status = "foreign" if any(path.iterdir()) else "empty"
+    except OSError:
+        status = "broken"
+    return RunSummary(path, status, {}, {})
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), loader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    if not isinstance(content, dict):
+        return {}
+    return flatten({key: value for key, value in content.items() if key not in PLACES})
+
+
+def _row(entry: _Entry) -> dict[str, Any]:
+    run, config = entry.run, entry.config or {}
+    meta, summary = run.meta, run.summary
+    key = key_metric(run)
+    row: dict[str, Any] = {
+        "id": run.run_id,
+        "status": run.status,
+        "error": meta.get("error"),
+        "seed": meta.get("seed"),
+        "started": meta.get("started"),
+        "ended": meta.get("ended"),
+        "device": meta.get("device"),
+        "choices": meta.get("choices", {}),
+        "parameters": meta.get("num_parameters"),
+        "seconds": summary.get("train_seconds"),
+        "memory": summary.get("peak_memory_bytes"),
+        "steps": summary.get("steps"),
+        "progress": 1.0 if run.status == "finished" else None,
+        "metric": f"test/{key}" if key else None,
+        "value": summary.get(f"test/{key}"),
+        "rising": is_rising(key, run),
+        "summary": summary,
+        "config": config,
+        "review": read_review(entry.path),
+    }
+    if run.status in ("running", "failed", "stale"):
+        row |= _so_far(entry.path, key, config)
+    return row
+
+
+def _so_far(path: Path, key: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Of a run that has no summary: where it is, and its latest validation."""
+    lines = _last_lines(path / record.METRICS)
+    if not lines:
+        return {}
+    last = lines[-1]
+    facts: dict[str, Any] = {"steps": last.get("step"), "seconds": last.get("time")}
+    facts["progress"] = _progress(last, config)
+    wanted = [f"val/{key}"] if key else [name.replace("test/", "val/") for name in RANKING]
+    for line in reversed(lines):
+        found = next((name for name in wanted if name in line), None)
+        if found:
+            return facts | {"metric": found, "value": line[found], "rising": is_rising(found)}
+    return facts
+
+
+def _progress(line: dict[str, Any], config: dict[str, Any]) -> float | None:
+    """Share of the training that is done; whichever of steps and epochs ends it first."""
+    shares = []
+    for now, key in ((line.get("step"), "trainer.max_steps"), (line.get("epoch"), "trainer.max_epochs")):
+        total = config.get(key)
+        if isinstance(now, int) and isinstance(total, int) and total > 0:
+            shares.append(now / total)
+    return min(1.0, max(shares)) if shares else None
+
+
+def _last_lines(file: Path) -> list[dict[str, Any]]:
+    try:
+        with open(file, "rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - TAIL))
+            text = stream.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = []
+    for line in text.splitlines():
+        try:
+            content = json.loads(line)
+        except ValueError:  # the first may be cut by us, the last is perhaps being written
+            continue
+        if isinstance(content, dict):
+            lines.append(content)
+    return lines

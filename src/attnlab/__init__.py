@@ -5,20 +5,22 @@ Importing the package is cheap: torch and Lightning are loaded by the modules th
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from attnlab.training.from_python import train
     from attnlab.training.predictor import load
 
-__all__ = ["__version__", "load"]
+__all__ = ["__version__", "load", "train"]
+
+#: Name → the module that has it. They need torch, `attnlab --help` must not: they are imported on first use.
+LAZY = {"load": "attnlab.training.predictor", "train": "attnlab.training.from_python"}
 
 
 def __getattr__(name: str) -> object:
-    # `attnlab.load` needs torch, `attnlab --help` must not: import it on first use.
-    if name == "load":
-        from attnlab.training.predictor import load
-
-        return load
+    if name in LAZY:
+        return getattr(import_module(LAZY[name]), name)
     raise AttributeError(f"module 'attnlab' has no attribute {name!r}")

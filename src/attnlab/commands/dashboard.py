@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import socket
+import threading
 import webbrowser
 from pathlib import Path
 
 from attnlab.errors import UserError
 
 PORT = 8642
+#: Seconds that the first page has for itself.
+WARM_AFTER = 2.0
 
 
 def main(arguments: list[str]) -> int:
@@ -44,9 +47,21 @@ def serve(folder: Path, port: int, *, open_browser: bool) -> None:
 
     server = uvicorn.Server(uvicorn.Config(create_app(folder.resolve()), log_level="warning", lifespan="off"))
     print(f"dashboard of {folder} on {address} (Ctrl-C stops it)", flush=True)
+    warming = threading.Timer(WARM_AFTER, _warm)
+    warming.daemon = True
+    warming.start()
     if open_browser:
         webbrowser.open(address)
     server.run(sockets=[listening])
+
+
+def _warm() -> None:
+    """What charts and intervals need, before somebody waits for it."""
+    import scipy.stats  # noqa: F401
+
+    from attnlab.dashboard.vega import vega_bundle
+
+    vega_bundle()
 
 
 def listen(port: int) -> socket.socket:

@@ -13,7 +13,7 @@ from attnlab.errors import UserError
 
 
 def answer(request: Request, content: Any, version: str) -> Response:
-    """The content, or 304 where the asker already has this version of it. A function is called only where it is sent."""
+    """The content, or 304 where the asker already has this version of it. A function is called only where needed."""
     headers = {"ETag": f'"{version}"', "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)

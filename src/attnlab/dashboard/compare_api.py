@@ -1,11 +1,242 @@
-"""What the page Compare asks for."""
+"""What the page Compare asks for: curves with bands, differences, what explains the metric, what is worth its cost."""
 
 from __future__ import annotations
 
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
-from attnlab.dashboard.index import RunIndex
+from attnlab.dashboard.answers import answer, reply
+from attnlab.dashboard.index import RunIndex, is_rising
+from attnlab.dashboard.runs_api import COSTS, text, value_of
+from attnlab.errors import UserError
+from attnlab.runs.record import METRICS
+from attnlab.runs.store import read_metrics
+from attnlab.studies.statistics import spread
+
+#: Points of one curve that are sent: more than a screen can show.
+MAX_POINTS = 1_000
+#: Curves of one chart: more could not be told apart.
+MAX_CURVES = 60
+
+Row = dict[str, Any]
 
 
 def routes(store: RunIndex) -> list[Route]:
-    return []
+    def chosen(request: Request) -> list[Row]:
+        """The selected runs; all that are not hidden where none is selected."""
+        names = _list(request, "runs")
+        rows = store.rows(names or None)
+        return rows if names else [row for row in rows if row["metric"] and not row["review"]["hidden"]]
+
+    def compare(request: Request) -> Response:
+        rows = chosen(request)
+        return reply(compared(rows, request.query_params.get("metric", "")))
+
+    def curves(request: Request) -> Response:
+        rows = chosen(request)
+        by = _list(request, "by")
+        stamps = [_stamp(store, row) for row in rows[:MAX_CURVES]]
+        # What the answer is made of: one more line of one run is another version.
+        version = hashlib.sha256(repr((stamps, str(request.query_params))).encode()).hexdigest()[:16]
+
+        def content() -> dict[str, Any]:
+            runs = [(row, _metrics(store, row)) for row in rows[:MAX_CURVES]]
+            return {"left_out": len(rows) - len(runs), **curves_of(runs, request.query_params.get("metric", ""), by)}
+
+        return answer(request, content, version)
+
+    return [Route("/api/compare", compare), Route("/api/curves", curves)]
+
+
+def curves_of(runs: Sequence[tuple[Row, list[Row]]], metric: str, by: Sequence[str]) -> dict[str, Any]:
+    """The learning curve of each run or, with keys to group by, each group's mean and 95 % interval over its runs.
+
+    Args:
+        runs: each run's row and the lines of its metrics.jsonl.
+        metric: a column of the lines; the runs' own metric on the validation part where it is empty.
+    """
+    names = sorted({key for _, lines in runs for line in lines for key in line if _is_curve(key)})
+    own = [row["metric"].partition("/")[2] for row, _ in runs if row["metric"]]
+    common = f"val/{max(set(own), key=own.count)}" if own else ""
+    shown = metric or (common if common in names else next(iter(names), ""))
+    points = [(row, _points(row, lines, shown)) for row, lines in runs]
+    drawn = [(row, found) for row, found in points if found]
+    if by:
+        groups: dict[str, list[list[Row]]] = {}
+        for row, found in drawn:
+            groups.setdefault(", ".join(text(value_of(row, key)) for key in by), []).append(found)
+        curves = [
+            {"name": name, "runs": len(members), "points": _thinned(_band(members))} for name, members in groups.items()
+        ]
+    else:
+        curves = [{"name": row["id"], "runs": 1, "points": _thinned(found)} for row, found in drawn]
+    return {"metric": shown, "rising": is_rising(shown), "metrics": names, "curves": curves}
+
+
+def _is_curve(key: str) -> bool:
+    return key not in ("step", "epoch", "time") and not key.startswith("test/")
+
+
+def _points(row: Row, lines: Iterable[Row], metric: str) -> list[Row]:
+    config = row["config"]
+    batch = config.get("data.batch_size") or 1
+    batch *= config.get("trainer.accumulate_grad_batches") or 1
+    points = []
+    for line in lines:
+        value, step = line.get(metric), line.get("step")
+        if isinstance(value, (int, float)) and math.isfinite(value) and isinstance(step, int):
+            steps = step + 1  # the first is number 0
+            points.append({"step": steps, "time": line.get("time"), "examples": steps * batch, "value": value})
+    return points
+
+
+def _band(members: Sequence[list[Row]]) -> list[Row]:
+    """The mean of curves at the steps that every one of them has reached, with its interval."""
+    by_step: dict[int, list[Row]] = {}
+    for points in members:
+        for point in points:
+            by_step.setdefault(point["step"], []).append(point)
+    band = []
+    for step, points in sorted(by_step.items()):
+        if len(points) < len(members):
+            continue
+        found = spread([point["value"] for point in points])
+        times = [point["time"] for point in points if point["time"] is not None]
+        half = found.half_width
+        band.append(
+            {
+                "step": step,
+                "examples": points[0]["examples"],
+                "time": math.fsum(times) / len(times) if times else None,
+                "value": found.mean,
+                "low": None if half is None else found.mean - half,
+                "high": None if half is None else found.mean + half,
+            }
+        )
+    return band
+
+
+def _thinned(points: list[Row]) -> list[Row]:
+    every = -(-len(points) // MAX_POINTS)
+    return points[:-1:every] + points[-1:] if every > 1 else points
+
+
+def compared(rows: Sequence[Row], metric: str) -> dict[str, Any]:
+    """What the selected runs differ in, and what that is worth.
+
+    Runs of data sets that are judged by different metrics cannot be compared by one number: that of most is taken.
+    """
+    own = [row["metric"].partition("/")[2] for row in rows if row["metric"]]
+    shown = metric or (f"test/{max(set(own), key=own.count)}" if own else "")
+    rising = next((row["rising"] for row in rows if row["metric"] == shown), is_rising(shown))
+    differing = differences(rows)
+    valued = [(row, row["summary"].get(shown)) for row in rows]
+    scored = [(row, float(value)) for row, value in valued if isinstance(value, (int, float)) and math.isfinite(value)]
+    numbers = {key for row in rows for key, value in row["summary"].items() if isinstance(value, (int, float))}
+    facts = ("id", "status", "seed", "choices", *COSTS)
+    return {
+        "metric": shown,
+        "rising": rising,
+        "metrics": sorted(key for key in numbers if key.startswith("test/")),
+        "runs": [{**{key: row[key] for key in facts}, "value": row["summary"].get(shown)} for row in rows],
+        "differences": differing,
+        "importance": importance(
+            [
+                (difference["keys"], [value_of(row, difference["keys"][0]) for row, _ in scored])
+                for difference in differing
+            ],
+            [value for _, value in scored],
+        ),
+        "front": {
+            cost: pareto_front(
+                [(row["id"], row[cost], value) for row, value in scored if row[cost] is not None], rising
+            )
+            for cost in COSTS
+        },
+    }
+
+
+def differences(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Keys of choices and configs in which runs differ, each with a value a run.
+
+    Keys that always change together (encoder and encoder._target_) say the same and stand in one line, the shortest first.
+    """
+    keys = dict.fromkeys(key for part in ("choices", "config") for row in rows for key in row[part])
+    lines: dict[tuple[int, ...], dict[str, Any]] = {}
+    for key in keys:
+        values = [value_of(row, key) for row in rows]
+        texts = [text(value) for value in values]
+        order = list(dict.fromkeys(texts))
+        if len(order) < 2:
+            continue
+        pattern = tuple(order.index(entry) for entry in texts)
+        lines.setdefault(pattern, {"keys": [], "values": values})["keys"].append(key)
+    for line in lines.values():
+        named = sorted(line["keys"], key=lambda key: (key.endswith("_target_"), key.count("."), len(key)))
+        line["keys"], line["values"] = named, [value_of(row, named[0]) for row in rows]
+    return list(lines.values())
+
+
+def importance(parameters: Sequence[tuple[list[str], list[Any]]], scores: Sequence[float]) -> list[dict[str, Any]]:
+    """How much of the variance of the scores goes with each parameter alone: one-way analysis of variance.
+
+    eta² = SS_between / SS_total grows with the number of levels even where there is no effect; epsilon² takes out what
+    chance alone would give (Kelley 1935): (SS_between - df_between · MS_within) / SS_total, at least 0. A parameter with
+    as many levels as runs explains everything and says nothing, so it is left out. Neither sees interactions.
+    """
+    total = _squares(scores)
+    found = []
+    for keys, values in parameters:
+        groups: dict[str, list[float]] = {}
+        for value, score in zip(values, scores, strict=True):
+            groups.setdefault(text(value), []).append(score)
+        levels, count = len(groups), len(scores)
+        if levels < 2 or levels >= count or total <= 0:
+            continue
+        within = math.fsum(_squares(members) for members in groups.values())
+        between = total - within
+        adjusted = (between - (levels - 1) * within / (count - levels)) / total
+        found.append({"keys": keys, "levels": levels, "eta": between / total, "epsilon": max(0.0, adjusted)})
+    return sorted(found, key=lambda entry: -entry["epsilon"])
+
+
+def _squares(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values) if values else 0.0
+    return math.fsum((value - mean) ** 2 for value in values)
+
+
+def pareto_front(runs: Iterable[tuple[str, float, float]], rising: bool) -> list[str]:
+    """Runs (name, cost, quality) that no other beats: none is as cheap and better, or cheaper and as good."""
+    sign = -1.0 if rising else 1.0
+    front: list[str] = []
+    best, best_cost = math.inf, math.inf
+    for name, cost, quality in sorted(runs, key=lambda run: (run[1], sign * run[2])):
+        if sign * quality < best or (sign * quality == best and cost == best_cost):
+            best, best_cost = sign * quality, cost
+            front.append(name)
+    return front
+
+
+def _list(request: Request, key: str) -> list[str]:
+    return [part for part in request.query_params.get(key, "").split(",") if part]
+
+
+def _stamp(store: RunIndex, row: Row) -> tuple[str, int, int]:
+    try:
+        status = (store.path / row["id"] / METRICS).stat()
+    except OSError:
+        return row["id"], 0, 0
+    return row["id"], status.st_size, status.st_mtime_ns
+
+
+def _metrics(store: RunIndex, row: Row) -> list[Row]:
+    try:
+        return read_metrics(store.path / row["id"])
+    except (OSError, UserError, UnicodeDecodeError):
+        return []

@@ -26,8 +26,9 @@ WATCHED = (record.META, record.SUMMARY, record.METRICS, record.CONFIG, REVIEW)
 #: Seconds that one look may spend on configs. YAML is slow to read: a thousand records appear at once, their configs
 #: within the next looks.
 CONFIG_BUDGET = 0.25
-#: Seconds within which a look is not repeated: several pages may be open.
-FRESH = 0.5
+#: Seconds within which a look is not repeated, since several pages may be open; and how many times as long as the look
+#: itself took, so that a huge folder never costs more than a few hundredths of a core.
+FRESH, REST = 0.5, 30.0
 #: Bytes at the end of metrics.jsonl in which the latest validation is looked for.
 TAIL = 32_768
 #: Keys of a config that say where a run lies and not what it is.
@@ -56,7 +57,7 @@ class RunIndex:
         self._entries: dict[str, _Entry] = {}
         self._removed: dict[str, int] = {}
         self._counter = 0
-        self._looked = 0.0
+        self._next_look = 0.0
         self._lock = threading.Lock()
         self._start = f"{time.time_ns():x}"  # a page that outlives the dashboard must not trust its old numbers
 
@@ -111,14 +112,14 @@ class RunIndex:
             }
 
     def _look(self, budget: float = CONFIG_BUDGET) -> None:
-        pending = budget == float("inf") and any(entry.config is None for entry in self._entries.values())
-        if time.monotonic() - self._looked < FRESH and not pending:
+        started = time.monotonic()
+        if started < self._next_look and not any(entry.config is None for entry in self._entries.values()):
             return
         changed = self._read_changed()
-        deadline = time.monotonic() + budget
+        looked = time.monotonic()
         for entry in self._entries.values():
             if entry.config is None:
-                if time.monotonic() > deadline:
+                if time.monotonic() - looked > budget:
                     break
                 entry.config = _read_config(entry.path / record.CONFIG)
                 changed.append(entry)
@@ -127,7 +128,7 @@ class RunIndex:
         for entry in changed:
             entry.changed = self._counter
             entry.row = _row(entry)
-        self._looked = time.monotonic()
+        self._next_look = time.monotonic() + max(FRESH, REST * (looked - started))
 
     def _read_changed(self) -> list[_Entry]:
         seen, changed = set(), []

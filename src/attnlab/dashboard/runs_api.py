@@ -47,8 +47,8 @@ def group_rows(rows: Iterable[dict[str, Any]], by: list[str], metric: str = "") 
     """Rows that agree in the keys, with the mean and the 95 % interval of each number over them.
 
     Args:
-        metric: a key of the summaries; each run's own key metric where it is empty. Runs judged by different metrics are
-            never averaged: they make groups of their own.
+        metric: a key of the summaries; each run's own key metric where it is empty. Runs judged by different metrics
+            are never averaged: they make groups of their own.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:

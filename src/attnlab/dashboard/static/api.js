@@ -29,11 +29,13 @@ export const api = {
 
   /**
    * Asks again every so many seconds while the page can be seen, and calls back with (content, error) when the answer has
-   * changed. `path` may be a function that makes the path. Returns a function that ends it.
+   * changed. `path` may be a function that makes the path. A callback that returns true is asked for more at once.
+   * Returns a function that ends it.
    */
   poll(path, seconds, callback) {
     let [etag, timer, ended, failed] = ["", 0, false, false];
     async function ask() {
+      let more = false;
       if (!document.hidden) {
         try {
           const address = typeof path === "function" ? path() : path;
@@ -42,7 +44,7 @@ export const api = {
           if (response.status !== 304 || failed) {
             etag = response.headers.get("ETag") ?? "";
             failed = false;
-            await callback(response.status === 304 ? null : await response.json(), null);
+            more = await callback(response.status === 304 ? null : await response.json(), null);
           }
         } catch (error) {
           if (ended) return;
@@ -50,7 +52,7 @@ export const api = {
           await callback(null, error);
         }
       }
-      if (!ended) timer = setTimeout(ask, seconds * 1000);
+      if (!ended) timer = setTimeout(ask, more === true ? 0 : seconds * 1000);
     }
     ask();
     return () => {

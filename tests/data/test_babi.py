@@ -199,6 +199,7 @@ def test_baselines_are_the_usual_answer_and_the_latest_mention(make: Make, write
 def test_pictures_are_labelled_with_words(make: Make, write: Write) -> None:
     data = make(write("en", 1))
     assert data.input_labels("train", 0) == ["mary went to the garden", "then john got an apple"]
+    assert data.question_label("train", 0) == "where is mary"
     assert data.answer_labels("train", 0, torch.tensor([2])) == ["milk,apple"]
 
 

@@ -27,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_reversing_looks_along_the_anti_diagonal(trained: Path) -> None:
-    with np.load(sorted((trained / "attention").iterdir())[-1]) as stored:
+    with np.load(sorted((trained / "attention").glob("*.npz"))[-1]) as stored:
         weights = stored["head.attention"].astype(float)  # [examples, heads, steps, items]
     assert weights.shape[2] >= LENGTH
     looked_at = weights[:, 0, :LENGTH].argmax(-1)

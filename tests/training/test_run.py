@@ -14,7 +14,8 @@ from attnlab.cli import run
 from attnlab.data import Forecasting
 from attnlab.data.metrics import ForecastErrors
 from attnlab.runs.store import read_metrics
-from attnlab.training.run import train
+from attnlab.spec import DataSpec, StepLabels, Tokens
+from attnlab.training.run import _spread_within_budget, train
 
 GENERATED = ["data.num_train=64", "data.num_val=16", "data.num_test=16", "data.batch_size=16"]
 SMALL = ["trainer=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=2", "dim=8"]
@@ -157,6 +158,49 @@ def test_predictions_are_kept_with_what_they_answer(runs: Path) -> None:
     with np.load(runs / "tsp" / "attention" / "epoch_000.npz") as maps:
         assert maps["head.attention"].shape == (4, 1, 5, 5)
         assert len(maps.files) == 3  # the head and two layers
+
+
+def test_a_record_says_what_its_predictions_mean(runs: Path) -> None:
+    tsp, table, reverse = (
+        json.loads((runs / name / "predictions" / "test.json").read_text()) for name in ("tsp", "table", "reverse")
+    )
+    assert (tsp["input"], tsp["output"], tsp["key_metric"], tsp["key_mode"]) == (
+        "points",
+        "pointer sequence",
+        "gap",
+        "min",
+    )
+    with np.load(runs / "tsp" / "predictions" / "attention.npz") as looked:
+        weights = looked["head.attention"]  # [examples, steps, cities]
+    assert tsp["looked"] == list(range(16))
+    with np.load(runs / "tsp" / "predictions" / "test.npz") as kept:
+        np.testing.assert_array_equal(weights.argmax(-1), kept["predictions"])  # what it says is what it looks at
+        said = [[str(city) for city in tour] for tour in kept["predictions"]]
+    assert [example["said"] for example in tsp["examples"]] == said
+    gaps = [example["scores"]["gap"] for example in tsp["examples"]]
+    assert np.mean(gaps) == pytest.approx(summary(runs / "tsp")["test/gap"], rel=1e-5)  # all 16 examples were kept
+    assert [variable["name"] for variable in table["variables"]] == ["load", "temperature"]
+    assert table["examples"][0]["asked"][0] == "2020-01-06 08:00"  # row 128 of 160, the first of the test part
+    assert table["examples"][0]["inputs"][-1] == "2020-01-06 07:00"
+    assert [variable["scale"] > 0 for variable in table["variables"]] == [True, True]
+    assert reverse["output"] == "token sequence"
+    assert reverse["examples"][0]["asked"] == [*reverse["examples"][0]["inputs"][::-1], "■"]
+
+
+def test_a_record_says_what_its_maps_are_maps_of(runs: Path) -> None:
+    described = json.loads((runs / "reverse" / "attention" / "examples.json").read_text())
+    assert described["split"] == "val"
+    assert described["padded_length"] == 3
+    assert [example["index"] for example in described["examples"]] == [0, 5, 10, 15]
+    assert all(len(example["inputs"]) == 3 and example["question"] is None for example in described["examples"])
+    epoch = json.loads((runs / "reverse" / "attention" / "epoch_000.json").read_text())
+    assert len(epoch["said"]) == 4
+    assert epoch["step"] == summary(runs / "reverse")["steps"]
+
+
+def test_of_long_examples_few_maps_are_kept() -> None:
+    batch = DataSpec(Tokens(5), StepLabels(3), max_length=400).example(batch_size=64)
+    assert _spread_within_budget(batch) == [0, 13, 25, 38, 50, 63]
 
 
 def test_a_file_is_named_from_the_root_whatever_was_typed(

@@ -158,8 +158,12 @@ class BAbI(DataModule):
 
     def input_labels(self, split: Split, index: int) -> list[str]:
         batch = self.source(split)[np.array([index])]
-        sentences = batch.inputs[0][batch.input_mask[0]].tolist()
-        return [" ".join(self.vocabulary.words[token] for token in sentence if token != PAD) for sentence in sentences]
+        return [self.vocabulary.text(sentence) for sentence in batch.inputs[0][batch.input_mask[0]].tolist()]
+
+    def question_label(self, split: Split, index: int) -> str | None:
+        batch = self.source(split)[np.array([index])]
+        assert batch.question is not None
+        return self.vocabulary.text(batch.question[0].tolist())
 
     def answer_labels(self, split: Split, index: int, answer: Tensor) -> list[str]:
         return [self.vocabulary.answers[int(answer.flatten()[0])]]
@@ -195,6 +199,10 @@ class Vocabulary:
     @property
     def num_answers(self) -> int:
         return len(self.answers)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The words of a sentence, without its padding."""
+        return " ".join(self.words[token] for token in tokens if token != PAD)
 
     def tokens(self, texts: Sequence[str], max_words: int) -> Tensor:
         """[texts, max_words], padded on the right."""

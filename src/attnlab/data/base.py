@@ -86,6 +86,10 @@ class DataModule(L.LightningDataModule, ABC):
             return [token_label(token) for token in batch.inputs[0, :length].tolist()]
         return [str(position) for position in range(length)]
 
+    def question_label(self, split: Split, index: int) -> str | None:
+        """The question that comes with an example, for people; None where the data ask none."""
+        return None
+
     def answer_labels(self, split: Split, index: int, answer: Tensor) -> list[str]:
         """What an answer [U] says at each step, for the axes of a picture; as many steps as its target has."""
         batch = self.source(split)[np.array([index])]

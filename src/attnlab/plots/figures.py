@@ -17,6 +17,7 @@ from attnlab.data.pointer import TSP
 from attnlab.model import Model
 from attnlab.plots.attention import plot_attention
 from attnlab.plots.forecasts import plot_forecast
+from attnlab.plots.places import places_of
 from attnlab.plots.tours import plot_tour
 from attnlab.training.callbacks import attention_maps
 
@@ -57,45 +58,16 @@ def attention_charts(
     drawn = {}
     for site, weights in maps.items():
         shown = weights[0].astype(np.float32).mean(0)  # [Q, K]
-        place = _places_of_head if site.startswith("head") else _places_of_encoder
-        rows, row_title, columns, column_title = place(shown.shape, length, inputs, said)
+        places = places_of(site, shown.shape, length, inputs, said)
         drawn[site] = plot_attention(
-            shown[: len(rows), : len(columns)],  # without the padding
-            rows,
-            columns,
+            shown[: len(places.rows), : len(places.columns)],  # without the padding
+            places.rows,
+            places.columns,
             title=f"what {site} looked at",
-            row_title=row_title,
-            column_title=column_title,
+            row_title=places.row_title,
+            column_title=places.column_title,
         )
     return drawn
-
-
-Places = tuple[list[str], str, list[str], str]
-
-
-def _places_of_head(shape: tuple[int, ...], length: int, inputs: list[str], said: list[str]) -> Places:
-    """Names of rows and columns: what was said at each step, and the input; numbers for memory slots."""
-    queries, items = shape
-    rows, row_title = (said, "said") if len(said) <= queries else (_numbers(queries), "step")
-    columns, column_title = (inputs, "read") if items == length else (_numbers(items), "slot")
-    return rows, row_title, columns, column_title
-
-
-def _places_of_encoder(shape: tuple[int, ...], length: int, inputs: list[str], said: list[str]) -> Places:
-    """Names of rows and columns: the input on both; numbers for the nodes of a tree and the items of a window."""
-    queries, items = shape
-    rows, row_title = _numbers(queries), "step"
-    if queries == length:
-        rows, row_title = inputs, "position"
-    elif queries == items < length:  # a whole history: the first positions have nothing to look back at
-        rows, row_title = inputs[length - queries :], "position"
-    if items in (length, queries):
-        return rows, row_title, inputs[:items], "read"
-    return rows, row_title, _numbers(items), "item"
-
-
-def _numbers(count: int) -> list[str]:
-    return [str(number + 1) for number in range(count)]
 
 
 def _forecasts(data: Forecasting, batch: Batch, answers: Tensor) -> Any:

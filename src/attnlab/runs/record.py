@@ -116,11 +116,11 @@ def discard_unstarted(path: Path) -> None:
         path.rmdir()
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], *, indent: int | None = 2) -> None:
     """Under a temporary name, to the disk, then renamed: never half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with open(temporary, "w") as file:
-        json.dump(content, file, indent=2)
+        json.dump(content, file, indent=indent)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())

@@ -19,7 +19,8 @@ from attnlab.config import near_miss
 from attnlab.data.base import DataModule
 from attnlab.errors import UserError
 from attnlab.runs import record as names
-from attnlab.runs.record import RunRecord
+from attnlab.runs.record import RunRecord, write_json
+from attnlab.training.examples import answer_descriptions, example_indices, examples, input_descriptions
 
 
 def best_checkpoint(record: RunRecord, data: DataModule) -> ModelCheckpoint:
@@ -168,7 +169,8 @@ class AttentionMaps(L.Callback):
     """Stores the weights of every site for a few fixed validation examples: attention/epoch_003.npz.
 
     Each array is named by its site and is [examples, heads, queries, items]. Where a site is called once per step, its
-    calls stand below each other, and items that did not exist yet have weight 0.
+    calls stand below each other, and items that did not exist yet have weight 0. What the examples read stands in
+    attention/examples.json, what the model answered to them in attention/epoch_003.json.
 
     Args:
         num_examples: evenly spaced over the validation part.
@@ -186,11 +188,21 @@ class AttentionMaps(L.Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        batch = examples(self.data, "val", self.num_examples).to(pl_module.device)
-        maps = attention_maps(pl_module.model, batch)
-        if maps:
-            path = self.record.folder(names.ATTENTION) / f"epoch_{trainer.current_epoch:03d}.npz"
-            np.savez_compressed(path, **maps)  # type: ignore[arg-type]
+        indices = example_indices(self.data, "val", self.num_examples)
+        batch = self.data.source("val")[np.array(indices)].to(pl_module.device)
+        answers, maps = answer_and_maps(pl_module.model, batch)
+        if not maps:
+            return
+        folder = self.record.folder(names.ATTENTION)
+        described = folder / "examples.json"
+        if not described.exists():
+            inputs = input_descriptions(self.data, "val", indices)
+            content = {"split": "val", "padded_length": batch.inputs.shape[1], "examples": inputs}
+            write_json(described, content, indent=None)
+        path = folder / f"epoch_{trainer.current_epoch:03d}.npz"
+        said = answer_descriptions(self.data, "val", indices, answers)
+        write_json(path.with_suffix(".json"), {"step": trainer.global_step, "said": said}, indent=None)
+        np.savez_compressed(path, **maps)  # type: ignore[arg-type]
 
     @rank_zero_only
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -212,24 +224,24 @@ class AttentionMaps(L.Callback):
             chart.save(str(self.record.folder(names.PLOTS) / f"attention_{site}.png"), scale_factor=1.5)
 
 
-def examples(data: DataModule, split: Any, count: int) -> Any:
-    """A batch of examples spread evenly over a split, the same ones each time."""
-    source = data.source(split)
-    return source[np.unique(np.linspace(0, len(source) - 1, min(count, len(source))).round().astype(int))]
-
-
-@torch.no_grad()
 def attention_maps(model: Any, batch: Any) -> dict[str, np.ndarray]:
     """The weights of every site while the model answers a batch: site → [B, H, Q, K] in float16.
 
     A site that is called several times with many queries each, such as a level of a tree, has a map for each call:
     encoder.up, encoder.up#2 …
     """
+    return answer_and_maps(model, batch)[1]
+
+
+@torch.no_grad()
+def answer_and_maps(model: Any, batch: Any, part: str = "") -> tuple[Tensor, dict[str, np.ndarray]]:
+    """The answer to a batch, and the maps of all sites below a part of the model, such as head."""
     training = model.training
     model.eval()
-    with record_attention(model) as recorded:
-        model.answer(batch)
+    with record_attention(model.get_submodule(part)) as found:
+        answer = model.answer(batch)
     model.train(training)
+    recorded = {f"{part}.{site}" if part else site: calls for site, calls in found.items()}
     maps: dict[str, np.ndarray] = {}
     for site, calls in recorded.items():
         calls = [_by_example(weights, batch.num_examples) for weights in calls]
@@ -237,7 +249,7 @@ def attention_maps(model: Any, batch: Any) -> dict[str, np.ndarray]:
             calls = [_below_each_other(calls)]
         for number, weights in enumerate(calls, start=1):
             maps[site if number == 1 else f"{site}#{number}"] = weights.half().cpu().numpy()
-    return maps
+    return answer, maps
 
 
 def _by_example(weights: Tensor, num_examples: int) -> Tensor:

@@ -15,23 +15,27 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from attnlab.batch import Batch
 from attnlab.compose import build_model
 from attnlab.config import GROUPS, MODEL_GROUPS
 from attnlab.data.base import DataModule
 from attnlab.errors import UserError, find_refusal
 from attnlab.model import Model
 from attnlab.runs import record as names
-from attnlab.runs.record import RunRecord
+from attnlab.runs.record import RunRecord, write_json
 from attnlab.spec import DataSpec
 from attnlab.training import report
-from attnlab.training.callbacks import ValidateAtTheEnd, best_checkpoint, examples, last_checkpoint
+from attnlab.training.callbacks import ValidateAtTheEnd, answer_and_maps, best_checkpoint, last_checkpoint
 from attnlab.training.console import console, quiet_libraries, say
+from attnlab.training.examples import described_predictions, example_indices
 from attnlab.training.progress import ProgressLine
 from attnlab.training.task import Task, load_weights
 from attnlab.values import check_values, settle_sites
 
 #: Test examples whose predictions are kept, spread evenly over the test part.
 NUM_PREDICTIONS = 64
+#: Cells of what the head looked at that are kept beside them.
+MAX_MAP_CELLS = 1_000_000
 #: The largest dim that `parameters` may ask for.
 WIDEST = 8192
 
@@ -260,16 +264,38 @@ def _baselines(data: DataModule) -> dict[str, float]:
 
 @torch.no_grad()
 def _keep_predictions(task: Task, data: DataModule, record: RunRecord) -> dict[str, Path]:
-    """predictions/test.npz for some test examples, and pictures of a few of them."""
+    """predictions/ for some test examples, and pictures of a few of them.
+
+    test.npz holds answers beside all fields of the batch, test.json what they mean, and attention.npz the weights
+    [examples, queries, items] of the head's sites, the mean over their heads, for the examples that test.json names.
+    """
     task.eval()
-    batch = examples(data, "test", NUM_PREDICTIONS)
+    indices = example_indices(data, "test", NUM_PREDICTIONS)
+    batch = data.source("test")[np.array(indices)]
     answers = task.model.answer(batch.to(task.device)).cpu()
+    folder = record.folder(names.PREDICTIONS)
     np.savez_compressed(
-        record.folder(names.PREDICTIONS) / "test.npz",
+        folder / "test.npz",
         predictions=answers.numpy(),
         **{name: value.numpy() for name, value in batch._asdict().items() if value is not None},
     )
+    looked = _spread_within_budget(batch)
+    _, maps = answer_and_maps(task.model, batch.each(lambda field: field[looked]).to(task.device), "head")
+    if maps:
+        np.savez_compressed(
+            folder / "attention.npz", **{site: weights.mean(1, dtype=np.float32) for site, weights in maps.items()}
+        )
+    described = described_predictions(data, "test", indices, batch, answers)
+    described |= {"padded_length": batch.inputs.shape[1], "looked": looked if maps else []}
+    write_json(folder / "test.json", described, indent=None)
     return report.save_figures(task, data, batch, answers, record)
+
+
+def _spread_within_budget(batch: Batch) -> list[int]:
+    """Those of a batch, evenly spread, whose maps of answer steps × input positions are no burden to keep."""
+    affordable = MAX_MAP_CELLS // (batch.targets.shape[1] * batch.inputs.shape[1])
+    count = max(1, min(batch.num_examples, affordable))
+    return sorted({round(place) for place in np.linspace(0, batch.num_examples - 1, count)})
 
 
 def _recordable(cfg: DictConfig) -> dict[str, Any]:

@@ -28,30 +28,40 @@ Row = dict[str, Any]
 
 
 def routes(store: RunIndex) -> list[Route]:
-    def chosen(request: Request) -> list[Row]:
-        """The selected runs; all that are not hidden where none is selected."""
+    def chosen(request: Request) -> tuple[dict[str, Any], list[Row]]:
+        """The selected runs, all that are not hidden where none is selected, of one data set."""
         names = _list(request, "runs")
         rows = store.rows(names or None)
-        return rows if names else [row for row in rows if row["metric"] and not row["review"]["hidden"]]
+        if not names:
+            rows = [row for row in rows if row["choices"] and not row["review"]["hidden"]]
+        return of_one_data_set(rows, request.query_params.get("data", ""))
 
     def compare(request: Request) -> Response:
-        rows = chosen(request)
-        return reply(compared(rows, request.query_params.get("metric", "")))
+        facts, rows = chosen(request)
+        return reply({**facts, **compared(rows, request.query_params.get("metric", ""))})
 
     def curves(request: Request) -> Response:
-        rows = chosen(request)
-        by = _list(request, "by")
+        facts, rows = chosen(request)
         stamps = [_stamp(store, row) for row in rows[:MAX_CURVES]]
         # What the answer is made of: one more line of one run is another version.
         version = hashlib.sha256(repr((stamps, str(request.query_params))).encode()).hexdigest()[:16]
 
         def content() -> dict[str, Any]:
             runs = [(row, _metrics(store, row)) for row in rows[:MAX_CURVES]]
-            return {"left_out": len(rows) - len(runs), **curves_of(runs, request.query_params.get("metric", ""), by)}
+            made = curves_of(runs, request.query_params.get("metric", ""), _list(request, "by"))
+            return {**facts, "left_out": len(rows) - len(runs), **made}
 
         return answer(request, content, version)
 
     return [Route("/api/compare", compare), Route("/api/curves", curves)]
+
+
+def of_one_data_set(rows: Sequence[Row], wanted: str) -> tuple[dict[str, Any], list[Row]]:
+    """The runs on the wanted data set, else on that of most runs: numbers of different data sets do not compare."""
+    names = [str(row["choices"].get("data", "")) for row in rows]
+    data = wanted if wanted in names else max(dict.fromkeys(names), key=names.count, default="")
+    kept = [row for row, name in zip(rows, names, strict=True) if name == data]
+    return {"data": data, "data_sets": sorted(set(names))}, kept
 
 
 def curves_of(runs: Sequence[tuple[Row, list[Row]]], metric: str, by: Sequence[str]) -> dict[str, Any]:
@@ -128,10 +138,7 @@ def _thinned(points: list[Row]) -> list[Row]:
 
 
 def compared(rows: Sequence[Row], metric: str) -> dict[str, Any]:
-    """What the selected runs differ in, and what that is worth.
-
-    Runs of data sets that are judged by different metrics cannot be compared by one number: that of most is taken.
-    """
+    """What runs on the same data differ in, and what that is worth in a metric; their own where it is empty."""
     own = [row["metric"].partition("/")[2] for row in rows if row["metric"]]
     shown = metric or (f"test/{max(set(own), key=own.count)}" if own else "")
     rising = next((row["rising"] for row in rows if row["metric"] == shown), is_rising(shown))
@@ -165,7 +172,7 @@ def compared(rows: Sequence[Row], metric: str) -> dict[str, Any]:
 def differences(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Keys of choices and configs in which runs differ, each with a value a run.
 
-    Keys that always change together (encoder and encoder._target_) say the same and stand in one line, the shortest first.
+    Keys that always change together (encoder and encoder._target_) say the same and stand in one line, shortest first.
     """
     keys = dict.fromkeys(key for part in ("choices", "config") for row in rows for key in row[part])
     lines: dict[tuple[int, ...], dict[str, Any]] = {}
@@ -187,8 +194,8 @@ def importance(parameters: Sequence[tuple[list[str], list[Any]]], scores: Sequen
     """How much of the variance of the scores goes with each parameter alone: one-way analysis of variance.
 
     eta² = SS_between / SS_total grows with the number of levels even where there is no effect; epsilon² takes out what
-    chance alone would give (Kelley 1935): (SS_between - df_between · MS_within) / SS_total, at least 0. A parameter with
-    as many levels as runs explains everything and says nothing, so it is left out. Neither sees interactions.
+    chance alone would give (Kelley 1935): (SS_between - df_between · MS_within) / SS_total, at least 0. A parameter
+    with as many levels as runs explains everything and says nothing, so it is left out. Neither sees interactions.
     """
     total = _squares(scores)
     found = []

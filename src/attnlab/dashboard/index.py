@@ -88,7 +88,7 @@ class RunIndex:
         """What a table shows of the runs, with all configs; unknown ones are passed over."""
         with self._lock:
             self._look(budget=float("inf"))
-            chosen = self._entries if run_ids is None else run_ids
+            chosen = sorted(self._entries) if run_ids is None else run_ids
             return [self._entries[name].row for name in chosen if name in self._entries]
 
     @property

@@ -3,7 +3,7 @@
 /** Okabe & Ito's colours, told apart by colour-blind readers; their black stands last, as the text's colour. */
 export const palette = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442"];
 
-const drawn = new Map(); // element → {spec, options, view}
+const drawn = new Map(); // element → {spec, options, form, result}
 let loading;
 
 function vega() {
@@ -40,19 +40,26 @@ function theme() {
   };
 }
 
-/** Draws a Vega-Lite spec into an element, in place of what it drew there before. Returns vega-embed's view. */
+/**
+ * Draws a Vega-Lite spec into an element, in place of what it drew there before. Where only the spec's `datasets` have
+ * changed, the drawn chart takes them without being made anew: a live curve does not flicker. Returns Vega's view.
+ */
 export async function chart(element, spec, options = {}) {
-  const entry = { spec, options };
+  const config = { ...theme(), ...spec.config };
+  const form = JSON.stringify([{ ...spec, datasets: null, config }, options]);
   const previous = drawn.get(element);
+  if (previous?.result && previous.form === form) {
+    previous.spec = spec;
+    for (const [name, values] of Object.entries(spec.datasets ?? {})) previous.result.view.data(name, values);
+    return previous.result.view.resize().runAsync();
+  }
+  const entry = { spec, options, form };
   drawn.set(element, entry);
   const embed = await vega();
-  if (drawn.get(element) !== entry || !element.isConnected) return previous?.view; // overtaken by a later spec
-  const config = { ...theme(), ...spec.config };
-  const result = await embed(element, { ...spec, config }, { actions: false, renderer: "canvas", ...options });
+  if (drawn.get(element) !== entry || !element.isConnected) return previous?.result?.view; // overtaken by a later spec
+  entry.result = await embed(element, { ...spec, config }, { actions: false, renderer: "canvas", ...options });
   previous?.result?.finalize();
-  entry.result = result;
-  entry.view = result.view;
-  return result.view;
+  return entry.result.view;
 }
 
 /** In the other theme's colours; charts that have left the page are forgotten. */

@@ -112,15 +112,15 @@ export async function render(root, state, api) {
     });
     return [
       ...keys.map((key) => ({ key: `by.${key}`, title: key, width: 118, value: (row) => row.key[key], render: (row) => row.key[key] })),
-      { key: "runs", title: "Runs", width: 66, number: true, value: (row) => row.runs.length, render: (row) => number(row.runs.length) },
-      { key: "seeds", title: "Seeds", width: 70, number: true, value: (row) => row.seeds, render: (row) => number(row.seeds) },
-      { key: "metric", title: "Metric", width: 118, value: (row) => row.metric, render: (row) => short(row.metric) },
       {
         key: "value", title: "Mean ± 95 % (n)", width: 172, number: true, value: (row) => row.value?.mean,
         help: "the mean over the group's runs and its 95 % interval by Student's t; n runs have the number",
         render: (row) => (row.value ? spread(row.value) : "–"),
       },
       { key: "interval", title: "", width: 190, value: (row) => row.value?.mean, render: (row) => whisker(row) },
+      { key: "runs", title: "Runs", width: 66, number: true, value: (row) => row.runs.length, render: (row) => number(row.runs.length) },
+      { key: "seeds", title: "Seeds", width: 70, number: true, value: (row) => row.seeds, render: (row) => number(row.seeds) },
+      { key: "metric", title: "Metric", width: 118, value: (row) => row.metric, render: (row) => short(row.metric) },
       cost("parameters", "Parameters", (value) => number(Math.round(value))),
       cost("seconds", "Time", duration),
       cost("memory", "Memory", bytes),

@@ -20,7 +20,7 @@ from attnlab.data.base import DataModule
 from attnlab.errors import UserError
 from attnlab.runs import record as names
 from attnlab.runs.record import RunRecord, write_json
-from attnlab.training.examples import answer_descriptions, example_indices, examples, input_descriptions
+from attnlab.training.examples import answer_descriptions, example_indices, examples, input_descriptions, kinds
 
 
 def best_checkpoint(record: RunRecord, data: DataModule) -> ModelCheckpoint:
@@ -32,12 +32,22 @@ def best_checkpoint(record: RunRecord, data: DataModule) -> ModelCheckpoint:
         mode=data.key_mode,
         auto_insert_metric_name=False,
         enable_version_counter=False,
+        save_on_train_epoch_end=False,  # but when validation ends: see last_checkpoint
     )
 
 
 def last_checkpoint(record: RunRecord) -> ModelCheckpoint:
-    """last.ckpt after every validation. Lightning's save_last writes one only where the best has changed as well."""
-    return ModelCheckpoint(dirpath=record.path / names.CHECKPOINTS, filename="last", enable_version_counter=False)
+    """last.ckpt after every validation. Lightning's save_last writes one only where the best has changed as well.
+
+    Always when validation ends, also at the end of an epoch: resumed from there, an epoch ends and begins as usual, and
+    draws the random numbers that it always draws.
+    """
+    return ModelCheckpoint(
+        dirpath=record.path / names.CHECKPOINTS,
+        filename="last",
+        enable_version_counter=False,
+        save_on_train_epoch_end=False,
+    )
 
 
 def early_stopping(record: RunRecord, data: DataModule, *, patience: int) -> EarlyStopping:
@@ -197,8 +207,8 @@ class AttentionMaps(L.Callback):
         described = folder / "examples.json"
         if not described.exists():
             inputs = input_descriptions(self.data, "val", indices)
-            content = {"split": "val", "padded_length": batch.inputs.shape[1], "examples": inputs}
-            write_json(described, content, indent=None)
+            shared = {"split": "val", "input": kinds(self.data)[0], "padded_length": batch.inputs.shape[1]}
+            write_json(described, {**shared, "examples": inputs}, indent=None)
         path = folder / f"epoch_{trainer.current_epoch:03d}.npz"
         said = answer_descriptions(self.data, "val", indices, answers)
         write_json(path.with_suffix(".json"), {"step": trainer.global_step, "said": said}, indent=None)

@@ -66,11 +66,11 @@ def described_predictions(
     said = answer_descriptions(data, split, indices, answers)
     asked = answer_descriptions(data, split, indices, batch.targets)
     judged = scores(data, batch, answers)
-    kind = data.spec.kinds.split(" → ")
+    read, answered = kinds(data)
     return {
         "split": split,
-        "input": kind[0].removesuffix(" and a question"),
-        "output": kind[1],
+        "input": read,
+        "output": answered,
         "key_metric": data.key_metric,
         "key_mode": data.key_mode,
         "variables": _variables(data),
@@ -79,6 +79,12 @@ def described_predictions(
             for example, words, right, score in zip(inputs, said, asked, judged, strict=True)
         ],
     }
+
+
+def kinds(data: DataModule) -> tuple[str, str]:
+    """What is read and what is answered: tokens, step labels."""
+    read, answered = data.spec.kinds.split(" → ")
+    return read.removesuffix(" and a question"), answered
 
 
 def _variables(data: DataModule) -> list[dict[str, Any]]:

@@ -81,13 +81,13 @@ class RunIndex:
     def configs(self) -> dict[str, dict[str, Any]]:
         """The flat config of every run that has a readable one."""
         with self._lock:
-            self._look(budget=float("inf"))
+            self._look(all_configs=True)
             return {name: entry.config for name, entry in self._entries.items() if entry.config}
 
     def rows(self, run_ids: list[str] | None = None) -> list[dict[str, Any]]:
         """What a table shows of the runs, with all configs; unknown ones are passed over."""
         with self._lock:
-            self._look(budget=float("inf"))
+            self._look(all_configs=True)
             chosen = sorted(self._entries) if run_ids is None else run_ids
             return [self._entries[name].row for name in chosen if name in self._entries]
 
@@ -111,7 +111,7 @@ class RunIndex:
                 "removed": [name for name, changed in self._removed.items() if changed > after],
             }
 
-    def _look(self, budget: float = CONFIG_BUDGET) -> None:
+    def _look(self, *, all_configs: bool = False) -> None:
         started = time.monotonic()
         if started < self._next_look and not any(entry.config is None for entry in self._entries.values()):
             return
@@ -119,7 +119,7 @@ class RunIndex:
         looked = time.monotonic()
         for entry in self._entries.values():
             if entry.config is None:
-                if time.monotonic() - looked > budget:
+                if not all_configs and time.monotonic() - looked > CONFIG_BUDGET:
                     break
                 entry.config = _read_config(entry.path / record.CONFIG)
                 changed.append(entry)

@@ -1,0 +1,89 @@
+"""What the page Compare computes, on values that can be worked out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from attnlab.dashboard.compare_api import compared, curves_of, differences, importance, of_one_data_set, pareto_front
+from attnlab.dashboard.index import RunIndex
+from attnlab.dashboard.runs_api import group_rows
+from attnlab.runs.store import read_metrics
+from tests.dashboard.records import write_run
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return RunIndex(folder).rows()
+
+
+def test_the_front_has_what_no_other_run_beats() -> None:
+    runs = [("cheap", 1.0, 0.5), ("worse", 2.0, 0.4), ("better", 2.0, 0.7), ("dear", 9.0, 0.7), ("twin", 1.0, 0.5)]
+    assert pareto_front(runs, rising=True) == ["cheap", "twin", "better"]
+    assert pareto_front(runs, rising=False) == ["cheap", "twin", "worse"]
+    assert pareto_front([], rising=True) == []
+
+
+def test_eta_squared_by_hand() -> None:
+    # means 2 and 6 around 4: between 4 · 2² = 16; within 2 · (1 + 1) = 4; 0.8. Less chance: (16 - 4 / 2) / 20 = 0.7.
+    (found,) = importance([(["encoder"], ["gru", "gru", "lstm", "lstm"])], [1.0, 3.0, 5.0, 7.0])
+    assert (found["eta"], found["epsilon"], found["levels"]) == (pytest.approx(0.8), pytest.approx(0.7), 2)
+
+
+def test_a_parameter_with_a_value_a_run_explains_nothing() -> None:
+    assert importance([(["seed"], [1, 2, 3])], [1.0, 2.0, 4.0]) == []
+    assert importance([(["encoder"], ["gru", "gru", "lstm"])], [2.0, 2.0, 2.0]) == []
+
+
+def test_keys_that_change_together_stand_in_one_line(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", encoder="gru", dim=16, optimizer={"lr": 0.1})
+    write_run(tmp_path / "b", encoder="lstm", dim=64, optimizer={"lr": 0.1})
+    write_run(tmp_path / "c", encoder="lstm", dim=64, optimizer={"lr": 0.2})
+    found = differences(rows_of(tmp_path))
+    assert [(line["keys"], line["values"]) for line in found] == [
+        (["dim", "encoder"], [16, 64, 64]),
+        (["optimizer.lr"], [0.1, 0.1, 0.2]),
+    ]
+
+
+def test_runs_on_different_data_are_not_compared(tmp_path: Path) -> None:
+    for name, data in (("a", "reverse"), ("b", "sort"), ("c", "sort")):
+        write_run(tmp_path / name, data=data)
+    facts, kept = of_one_data_set(rows_of(tmp_path), "")
+    assert facts == {"data": "sort", "data_sets": ["reverse", "sort"]}
+    assert [row["id"] for row in kept] == ["b", "c"]
+    assert [row["id"] for row in of_one_data_set(rows_of(tmp_path), "reverse")[1]] == ["a"]
+
+
+def test_a_band_is_the_mean_over_runs_where_all_have_been(tmp_path: Path) -> None:
+    write_run(tmp_path / "a", curve=[0.2, 0.4, 0.6])
+    write_run(tmp_path / "b", seed=2, curve=[0.4, 0.4])
+    runs = [(row, read_metrics(tmp_path / row["id"])) for row in rows_of(tmp_path)]
+    single = curves_of(runs, "", [])
+    assert (single["metric"], single["metrics"], single["rising"]) == ("val/exact_match", ["val/exact_match"], True)
+    assert [point["step"] for point in single["curves"][0]["points"]] == [10, 20, 30]
+    assert [point["examples"] for point in single["curves"][0]["points"]] == [160, 320, 480]
+    (band,) = curves_of(runs, "", ["encoder", "dim"])["curves"]
+    first, second = band["points"]
+    assert (band["name"], band["runs"]) == ("gru, 32", 2)
+    # Student's t for one degree of freedom is 12.706, and the deviation of 0.2 and 0.4 over √2 is 0.1.
+    assert (first["value"], first["high"] - first["value"]) == (pytest.approx(0.3), pytest.approx(1.2706, rel=1e-4))
+    assert (second["value"], second["low"]) == (pytest.approx(0.4), pytest.approx(0.4))
+
+
+def test_groups_have_mean_and_interval_and_never_mix_metrics(tmp_path: Path) -> None:
+    for name, attention, seed, value in (("a", "dot", 1, 0.2), ("b", "dot", 2, 0.4), ("c", "none", 1, 0.1)):
+        write_run(tmp_path / name, attention=attention, seed=seed, value=value)
+    write_run(tmp_path / "d", attention="dot", status="running")
+    dot, none, running = group_rows(rows_of(tmp_path), ["attention"])
+    assert (dot["key"], dot["runs"], dot["seeds"]) == ({"attention": "dot"}, ["a", "b"], 2)
+    assert dot["value"] == {"mean": pytest.approx(0.3), "half_width": pytest.approx(1.2706, rel=1e-4), "count": 2}
+    assert none["value"] == {"mean": 0.1, "half_width": None, "count": 1}
+    assert (running["metric"], running["key"]) == ("val/exact_match", {"attention": "dot"})
+
+
+def test_nothing_is_compared_where_there_is_nothing() -> None:
+    found = compared([], "")
+    assert (found["runs"], found["differences"], found["importance"]) == ([], [], [])
+    assert curves_of([], "", [])["curves"] == []

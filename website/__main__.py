@@ -42,6 +42,8 @@ def gather(build: Path) -> None:
     shutil.rmtree(build, ignore_errors=True)
     pages = build / "docs"
     shutil.copytree(ROOT / "docs", pages, ignore=lambda _, names: [n for n in names if n.endswith((".json", ".jsonl"))])
+    for page in pages.rglob("*.md"):
+        page.write_text(from_docs_to_site(page.read_text(encoding="utf-8")), encoding="utf-8")
     for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
         (pages / name.lower()).write_text(from_root_to_docs(text), encoding="utf-8")
@@ -57,6 +59,11 @@ def gather(build: Path) -> None:
 def from_root_to_docs(text: str) -> str:
     """Links of a page that lies beside docs/, as they read from within."""
     return re.sub(r"\]\(docs/", "](", text).replace("(CONTRIBUTING.md)", "(contributing.md)")
+
+
+def from_docs_to_site(text: str) -> str:
+    """Links to those pages, as they read where they lie in the site."""
+    return re.sub(r"\.\./(CONTRIBUTING|CHANGELOG)\.md", lambda found: f"{found[1].lower()}.md", text)
 
 
 def toml(value: Any) -> str:

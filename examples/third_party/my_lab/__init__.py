@@ -1,0 +1,1 @@
+"""Parts for attnlab that live in a package of their own."""

@@ -1,0 +1,1 @@
+"""The options, found by hydra.searchpath=[pkg://my_lab.conf]."""

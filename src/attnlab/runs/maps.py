@@ -75,8 +75,10 @@ class AttentionRecord:
             "examples": examples,
         }
 
-    def map(self, epoch: int, site: str, example: int, head: int | None = None) -> dict[str, Any]:
-        """One example's map: names, weights, and what they amount to.
+    def weights(
+        self, epoch: int, site: str, example: int, head: int | None = None
+    ) -> tuple[Float[np.ndarray, "queries items"], Places]:
+        """One example's map, without padding, and what stands at its rows and columns.
 
         Args:
             head: None for the mean over all.
@@ -86,7 +88,8 @@ class AttentionRecord:
         """
         file = self.files.get(epoch)
         if file is None:
-            raise UserError(f"no weights were kept for epoch {epoch}; there are {', '.join(map(str, self.epochs))}")
+            kept = ", ".join(map(str, self.epochs)) or "no epoch"
+            raise UserError(f"no weights were kept for epoch {epoch}, but for {kept}; choose one of those")
         try:
             with np.load(file) as stored:
                 if site not in stored:
@@ -96,11 +99,15 @@ class AttentionRecord:
             raise UserError(f"{file.name} is broken or half-written and cannot be read ({error})") from None
         examples, heads = weights.shape[:2]
         if not 0 <= example < examples or not (head is None or 0 <= head < heads):
-            raise UserError(f"{site} has {examples} examples and {heads} heads, counted from 0")
+            raise UserError(f"{site} has {examples} examples and {heads} heads, counted from 0; choose one of those")
         one = weights[example].astype(np.float32)
         shown = one.mean(0) if head is None else one[head]
         places = self._places(epoch, site, shown.shape, example)
-        shown = shown[: len(places.rows), : len(places.columns)]
+        return shown[: len(places.rows), : len(places.columns)], places
+
+    def map(self, epoch: int, site: str, example: int, head: int | None = None) -> dict[str, Any]:
+        """One example's map as plain values: names, weights, and what they amount to."""
+        shown, places = self.weights(epoch, site, example, head)
         return {
             "rows": places.rows,
             "row_title": places.row_title,

@@ -162,7 +162,7 @@ def compared(rows: Sequence[Row], metric: str) -> dict[str, Any]:
         ),
         "front": {
             cost: pareto_front(
-                [(row["id"], row[cost], value) for row, value in scored if row[cost] is not None], rising
+                [(row["id"], float(row[cost]), value) for row, value in scored if row[cost] is not None], rising
             )
             for cost in COSTS
         },

@@ -15,7 +15,7 @@ export class Table {
     this.rows = [];
     this.selected = new Set(options.selected ?? []);
     this.active = null;
-    this.body = el("tbody");
+    this.body = el("tbody", { onfocusin: ({ target }) => (this.active = target.closest("tr").dataset.id ?? this.active) });
     this.head = el("thead");
     this.columnWidths = el("colgroup");
     this.table = el("table", { class: "rows", "aria-label": options.label }, this.columnWidths, this.head, this.body);

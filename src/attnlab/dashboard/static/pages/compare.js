@@ -2,7 +2,7 @@
 import { chart, palette } from "../chart.js";
 import { el, message, select } from "../dom.js";
 import { bytes, duration, number } from "../format.js";
-import { menu } from "../menu.js";
+import { menu, reopen } from "../menu.js";
 
 export const title = "Compare";
 
@@ -56,6 +56,10 @@ export async function render(root, state, api) {
   }
 
   function drawBars() {
+    reopen(bars.curves, drawBarsClosed);
+  }
+
+  function drawBarsClosed() {
     const chosen = state.list("runs");
     const count = facts.runs.length;
     bars.what.replaceChildren(

@@ -2,7 +2,7 @@
 import { el, message, select } from "../dom.js";
 import { parseFilter, prepare } from "../filter.js";
 import { bytes, duration, number, spread, when } from "../format.js";
-import { menu } from "../menu.js";
+import { menu, reopen } from "../menu.js";
 import { openReview } from "../review.js";
 import { Table } from "../table.js";
 
@@ -37,7 +37,10 @@ export async function render(root, state, api) {
   holder.append(message("reading the runs…"));
 
   function drawControls() {
-    const open = controls.querySelector("details[open] > summary")?.textContent.split(":")[0];
+    reopen(controls, drawControlsClosed);
+  }
+
+  function drawControlsClosed() {
     const all = [...rows.values()];
     const keys = varied(all);
     const numbers = new Set();
@@ -59,10 +62,6 @@ export async function render(root, state, api) {
         el("span", {}, "Show hidden"),
       ),
     );
-    if (open) {
-      const again = [...controls.querySelectorAll("details")].find((box) => box.textContent.startsWith(open));
-      if (again) again.open = true;
-    }
   }
 
   function metricOf(row) {

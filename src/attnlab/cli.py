@@ -14,6 +14,7 @@ from attnlab.errors import UserError, find_refusal
 #: command → what it does; each lives in attnlab.commands under its name.
 COMMANDS = {
     "train": "train a model: any data × encoder × attention, by Hydra overrides (-m sweeps)",
+    "resume": "go on with a run that was stopped",
     "evaluate": "make the test metrics of a finished run again",
     "predict": "forecast for a new file with a finished run",
     "runs": "list and rank the runs",

@@ -109,9 +109,11 @@ class DataModule(L.LightningDataModule, ABC):
 
     def loader(self, split: Split) -> DataLoader[Batch]:
         source = self.source(split)
-        batches = IndexBatches(len(source), self.batch_size, shuffle=split == "train", seed=self.seed)
+        training = split == "train"
+        batches = IndexBatches(len(source), self.batch_size, shuffle=training, seed=self.seed)
         dataset: Dataset[Batch] = source  # type: ignore[assignment]  # all that a DataLoader asks is __getitem__
-        return DataLoader(dataset, sampler=batches, batch_size=None, collate_fn=_as_it_is)
+        kind = ResumableLoader if training else DataLoader
+        return kind(dataset, sampler=batches, batch_size=None, collate_fn=_as_it_is)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return self.loader("train")
@@ -132,6 +134,16 @@ class IndexBatches(Sampler[np.ndarray]):
     def __init__(self, num_examples: int, batch_size: int, *, shuffle: bool, seed: int) -> None:
         self.num_examples, self.batch_size, self.shuffle, self.seed = num_examples, batch_size, shuffle, seed
         self.epoch = 0
+        #: Batches of this epoch that were given out.
+        self.position = 0
+        self.resumed: dict[str, int] = {}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """The epoch that was left goes on where it was left; any other begins at its beginning."""
+        self.resumed = dict(state)
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -144,8 +156,23 @@ class IndexBatches(Sampler[np.ndarray]):
         order = np.arange(self.num_examples)
         if self.shuffle:
             order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_examples)
-        for start in range(0, self.num_examples, self.batch_size):
+        self.position = self.resumed["position"] if self.resumed.get("epoch") == self.epoch else 0
+        while self.position < len(self):
+            start = self.position * self.batch_size
+            self.position += 1
             yield order[start : start + self.batch_size]
+
+
+class ResumableLoader(DataLoader[Batch]):
+    """Its place in the epoch is part of every checkpoint: what Lightning asks of a loader to resume within an epoch."""
+
+    sampler: IndexBatches
+
+    def state_dict(self) -> dict[str, int]:
+        return self.sampler.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        self.sampler.load_state_dict(state)
 
 
 def token_label(token: int) -> str:

@@ -15,12 +15,15 @@ from attnlab.runs.record import METRICS, RunRecord
 
 
 class RunStoreLogger(Logger):
-    """Appends {"step": …, "epoch": …, "time": seconds since the start, "val/mae": …}. Always on."""
+    """Appends {"step": …, "epoch": …, "time": seconds since the start, "val/mae": …}. Always on.
+
+    The time of a resumed run goes on from its last line: the pause does not count.
+    """
 
     def __init__(self, record: RunRecord) -> None:
         super().__init__()
         self._record = record
-        self._started = time.monotonic()
+        self._started = time.monotonic() - record.last_time()
 
     @property
     def name(self) -> str:

@@ -66,8 +66,7 @@ class RunRecord:
             "device": None,
             "num_parameters": None,
             "data_sha256": None,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
+            **_process(),
             "python": platform.python_version(),
             "versions": {name: metadata.version(name) for name in PACKAGES},
             "git": _git(),
@@ -77,6 +76,28 @@ class RunRecord:
         (path / CONFIG).write_text(config_yaml)
         (path / OVERRIDES).write_text("".join(f"{override}\n" for override in overrides))
         return cls(path)
+
+    @classmethod
+    def reopen(cls, path: Path, *, steps: int) -> RunRecord:
+        """Goes on with a record of a run that was stopped, from a checkpoint after so many steps.
+
+        What metrics.jsonl says of later steps is dropped: they are made again.
+        """
+        record = cls(path)
+        lines = [line for line, row in metric_lines(path / METRICS) if row["step"] < steps]
+        write_text(path / METRICS, "".join(f"{line}\n" for line in lines))
+        resumed = [*record.meta.get("resumed", []), {"at": _now(), "steps": steps}]
+        record.update(status="running", error=None, ended=None, **_process(), resumed=resumed)
+        return record
+
+    @property
+    def resumed(self) -> bool:
+        return bool(self.meta.get("resumed"))
+
+    def last_time(self) -> float:
+        """Seconds from the start to the last line of metrics.jsonl; 0 where there is none."""
+        rows = metric_lines(self.path / METRICS) if (self.path / METRICS).exists() else []
+        return float(rows[-1][1]["time"]) if rows else 0.0
 
     @property
     def run_id(self) -> str:
@@ -117,14 +138,33 @@ def discard_unstarted(path: Path) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, indent: int | None = 2) -> None:
+    write_text(path, json.dumps(content, indent=indent) + "\n")
+
+
+def write_text(path: Path, content: str) -> None:
     """Under a temporary name, to the disk, then renamed: never half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with open(temporary, "w") as file:
-        json.dump(content, file, indent=indent)
-        file.write("\n")
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def metric_lines(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The lines of metrics.jsonl with what they say, without a last line that was cut off."""
+    found = []
+    for line in file.read_text().splitlines():
+        try:
+            found.append((line, json.loads(line)))
+        except ValueError:
+            break
+    return found
+
+
+def _process() -> dict[str, Any]:
+    """Who writes the record: what tells a run that goes on from one that was killed."""
+    return {"host": socket.gethostname(), "pid": os.getpid()}
 
 
 def _now() -> str:

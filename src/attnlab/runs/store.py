@@ -93,13 +93,19 @@ def find_run(path: str) -> Path:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """metrics.jsonl, without a last line that was cut off."""
-    rows = []
-    for line in (path / record.METRICS).read_text().splitlines():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
+    return [row for _, row in record.metric_lines(path / record.METRICS)]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """config.yaml as plain values; empty where it is missing or damaged."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster
+    try:
+        content = yaml.load((path / record.CONFIG).read_text(encoding="utf-8"), loader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _read_object(file: Path) -> dict[str, Any]:

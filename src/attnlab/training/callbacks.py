@@ -52,13 +52,19 @@ def last_checkpoint(record: RunRecord) -> ModelCheckpoint:
 
 def early_stopping(record: RunRecord, data: DataModule, *, patience: int) -> EarlyStopping:
     """Ends training when the validation metric has not improved for `patience` validations."""
-    return EarlyStopping(monitor=f"val/{data.key_metric}", mode=data.key_mode, patience=patience)
+    return EarlyStopping(
+        monitor=f"val/{data.key_metric}", mode=data.key_mode, patience=patience, check_on_train_epoch_end=False
+    )
 
 
 def solved(record: RunRecord, data: DataModule, *, threshold: float) -> EarlyStopping:
     """Ends training as soon as the validation metric is better than `threshold`: there is nothing left to choose by."""
     return EarlyStopping(
-        monitor=f"val/{data.key_metric}", mode=data.key_mode, stopping_threshold=threshold, patience=sys.maxsize
+        monitor=f"val/{data.key_metric}",
+        mode=data.key_mode,
+        stopping_threshold=threshold,
+        patience=sys.maxsize,
+        check_on_train_epoch_end=False,
     )
 
 

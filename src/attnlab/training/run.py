@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from attnlab.training.callbacks import ValidateAtTheEnd, answer_and_maps, best_c
 from attnlab.training.console import console, quiet_libraries, say
 from attnlab.training.examples import described_predictions, example_indices
 from attnlab.training.progress import ProgressLine
+from attnlab.training.resume import ResumeState
 from attnlab.training.task import Task, load_weights
 from attnlab.values import check_values, settle_sites
 
@@ -61,10 +61,20 @@ def train(cfg: DictConfig, *, path: Path, overrides: list[str], choices: Mapping
         choices={group: choice for group in GROUPS if (choice := choices.get(group))},
         seed=cfg.seed,
     )
+    return complete(OmegaConf.create(config), record)
+
+
+def complete(cfg: DictConfig, record: RunRecord, *, checkpoint: Path | None = None) -> dict[str, Any]:
+    """Trains, tests and compares what a record has begun; from a checkpoint, where one is given, to the end.
+
+    Raises:
+        UserError: the input was refused; the record says so too.
+    """
+    quiet_libraries()
     loggers: dict[str, Any] = {}
     exit_code = 1
     try:
-        summary = _train(OmegaConf.create(config), record, loggers)
+        summary = _train(cfg, record, loggers, checkpoint)
         exit_code = 0
         return summary
     except BaseException as error:  # also Ctrl-C: the record must not claim to be running
@@ -77,21 +87,31 @@ def train(cfg: DictConfig, *, path: Path, overrides: list[str], choices: Mapping
             wandb.finish(loggers["wandb"], record, exit_code=exit_code)
 
 
-def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[str, Any]:
+def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any], checkpoint: Path | None) -> dict[str, Any]:
     check_values(cfg)
     data, task = build(cfg, record)
+    if checkpoint is not None and record.meta["data_sha256"] != data.fingerprint():
+        raise UserError(
+            f"{cfg.data.path} has changed since run {record.run_id} began, so it cannot go on; train it again"
+        )
     num_parameters = sum(parameter.numel() for parameter in task.parameters())
-    record.update(num_parameters=num_parameters, data_sha256=data.fingerprint())
+    record.update(
+        num_parameters=num_parameters,
+        data_sha256=data.fingerprint(),
+        key_metric=data.key_metric,
+        key_mode=data.key_mode,
+    )
     for name, recipe in cfg.logger.items():
         loggers[str(name)] = instantiate(recipe)(record)
     extras = [instantiate(recipe)(record, data) for recipe in cfg.callbacks.values()]
-    best = best_checkpoint(record, data)
+    best, state = best_checkpoint(record, data), ResumeState()
     trainer = _trainer(
         cfg,
         logger=list(loggers.values()),
         callbacks=[
             best,
             last_checkpoint(record),
+            state,
             ValidateAtTheEnd(),
             ProgressLine(data, console(), log_every=cfg.trainer.log_every_n_steps),
             *extras,
@@ -109,12 +129,11 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any]) -> dict[
     say(f"model    {num_parameters:,} parameters on {_device_name(trainer)}")
     if "wandb" in loggers:
         loggers["wandb"].experiment.config.update(OmegaConf.to_container(cfg), allow_val_change=True)
-    started, cpu_started = time.monotonic(), time.process_time()
     try:
-        trainer.fit(task, train_dataloaders=data.train_dataloader(), val_dataloaders=data.val_dataloader())
+        trainer.fit(task, data.train_dataloader(), data.val_dataloader(), ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
         raise KeyboardInterrupt("stopped by the user") from None
-    train_seconds, cpu_seconds = time.monotonic() - started, time.process_time() - cpu_started
+    train_seconds, cpu_seconds = state.spent()
     steps = trainer.global_step
     if not best.best_model_path:
         raise UserError(

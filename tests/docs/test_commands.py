@@ -109,7 +109,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_measurements(folder / name)
     write_stories(folder / "en-10k")
     (folder / "pairs.tsv").write_text("".join(f"word {i}\ttranslation {i}\n" for i in range(40)))
-    words = ["data=table", f"data.path={folder}/my.csv", "data.time=date", "data.lookback=12", "data.horizon=4"]
+    words = ["data=table", f"data.path={folder}/my.csv", "data.time=date", "data.lookback=12", "data.season=12"]
     assert run(["train", *smaller(words), f"hydra.run.dir={folder}/runs/first"]) == 0
     return folder
 

@@ -398,8 +398,9 @@ def test_the_labels_of_a_picture_are_as_many_as_there_are_positions(make: Make) 
     source = data.source("val")
     for index in range(3):
         batch = source[np.array([index])]
-        assert len(data.input_labels("val", index)) == int(batch.input_mask.sum())
-        steps = batch.targets.shape[1] if isinstance(data.spec.output, Forecast | StepLabels) else None
+        positions = int(batch.input_mask.sum())
+        assert len(data.input_labels("val", index)) == positions
+        steps = {Forecast: batch.targets.shape[1], StepLabels: positions}.get(type(data.spec.output))
         expected = steps or int(batch.target_mask.sum())
         assert len(data.answer_labels("val", index, batch.targets[0])) == expected
 

@@ -97,8 +97,8 @@ class DataModule(L.LightningDataModule, ABC):
             return [f"+{step + 1}" for step in range(len(answer))]
         if isinstance(self.spec.output, Number):
             return [f"{float(answer.flatten()[0]):.3f}"]
-        if isinstance(self.spec.output, StepLabels):  # one for each input position; where nothing is asked, a dot
-            asked = batch.target_mask[0].tolist()
+        if isinstance(self.spec.output, StepLabels):  # one for each real position; where nothing is asked, a dot
+            asked = batch.target_mask[0, : int(batch.input_mask.sum())].tolist()
             return [str(said) if real else "·" for said, real in zip(answer.tolist(), asked, strict=False)]
         steps = answer[: int(batch.target_mask[0].sum())].tolist()
         return [token_label(step) if isinstance(self.spec.output, TokenSequence) else str(step) for step in steps]

@@ -145,7 +145,7 @@ def entropy(weights: Float[np.ndarray, "queries items"]) -> list[float | None]:
     return [round(float(value), 4) if some else None for value, some in zip(bits, total[:, 0] > 0, strict=True)]
 
 
-def distance_profile(weights: Float[np.ndarray, "queries items"], first_query: int = 0) -> list[dict[str, float]]:
+def distance_profile(weights: Float[np.ndarray, "queries items"], first_query: int = 0) -> list[dict[str, Any]]:
     """How much is looked at how far away: the mean weight over the queries that have an item at that distance.
 
     A distance is the item's place less the query's: negative is before. Queries that look at nothing are left out.

@@ -132,7 +132,7 @@ export async function render(root, state, api) {
 /** What is shown, in a line; with the question that came with the example, and a word on old records. */
 function caption(side, top) {
   const { question, inputs } = side.examples[side.example];
-  const parts = [`epoch ${side.epoch}, ${side.split} example ${side.examples[side.example].index ?? side.example + 1}; darkest: ${top.toPrecision(3)}`];
+  const parts = [`epoch ${side.epoch}, ${side.split} example ${side.examples[side.example].index ?? side.example + 1}; strongest weight: ${top.toPrecision(3)}`];
   if (question) parts.push(el("br"), el("strong", {}, `${question}?`));
   if (!side.described) {
     parts.push(el("br"), "This record is older than the names on its axes: queries and items have numbers, padding included.");
@@ -185,6 +185,7 @@ function spaced(count) {
 }
 
 function shortened(labels) {
+  if (labels[0]?.length > 9) return `from ${labels[0].slice(0, 40)}`; // dates, sentences
   const text = labels.slice(0, 12).join(" ");
   return text.length > 46 || labels.length > 12 ? `${text.slice(0, 44)}…` : text;
 }

@@ -8,6 +8,8 @@ import { drawTour } from "../tour.js";
 
 export const title = "Predictions";
 
+const HOURS = { hours: "%H:%M", minutes: "%H:%M", day: "%d %b", date: "%d %b", week: "%d %b", month: "%b %Y", year: "%Y" };
+
 export async function render(root, state, api) {
   root.append(message("reading the runs…"));
   const rows = await readRuns(api, state);
@@ -111,7 +113,7 @@ function drawForecast(holder, { past, future, variable, band, looked }) {
       { at, time, value: forecast, what: "forecast" },
     ]),
   ];
-  const x = { field: "at", type: temporal ? "temporal" : "quantitative", title: temporal ? null : "rows after the forecast was made" };
+  const x = { field: "at", type: temporal ? "temporal" : "quantitative", title: temporal ? null : "rows after the forecast was made", axis: temporal ? { format: HOURS } : {} };
   const layers = [];
   if (band) {
     layers.push({
@@ -125,7 +127,7 @@ function drawForecast(holder, { past, future, variable, band, looked }) {
       x,
       y: { field: "value", type: "quantitative", title: variable, scale: { zero: false } },
       color: { field: "what", type: "nominal", title: null, legend: { orient: "top" }, scale: { domain: ["known", "truth", "forecast"], range: [palette[4], palette[2], palette[5]] } },
-      strokeDash: { field: "what", type: "nominal", legend: null, scale: { domain: ["known", "truth", "forecast"], range: [[1, 0], [1, 0], [6, 3]] } },
+      strokeDash: { field: "what", type: "nominal", title: null, legend: { orient: "top" }, scale: { domain: ["known", "truth", "forecast"], range: [[1, 0], [1, 0], [6, 3]] } },
       tooltip: [{ field: "what", title: " " }, { field: "time" }, { field: "value", title: variable, format: ".4~g" }],
     },
   });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -22,7 +22,7 @@ from attnlab.comparison.estimates import (
 )
 from attnlab.comparison.groups import Arrangement, Problem
 from attnlab.comparison.ranks import LEAST_PROBLEMS, Ranking, rank
-from attnlab.comparison.verdicts import ALPHA, MOST_SEEDS, judge, seeds_needed
+from attnlab.comparison.verdicts import MOST_SEEDS, judge, seeds_needed
 from attnlab.config import near_miss
 from attnlab.errors import UserError
 
@@ -52,6 +52,7 @@ class Pair:
         wins: the chance that a seed of the first is better than a seed of the other.
         needed: seeds a group with which the observed effect would be shown with 80 % at α = 0.05; None: too many, or
             unknown.
+        more: how many are missing to that.
     """
 
     first: str
@@ -69,19 +70,16 @@ class Pair:
 
     def flipped(self) -> Pair:
         """The same from the other's side."""
-        wins = Estimate(*(None if value is None else 1 - value for value in (self.wins[0], self.wins[2], self.wins[1])))  # type: ignore[arg-type]
-        verdict = {BETTER: WORSE, WORSE: BETTER}.get(self.verdict, self.verdict)
-        effect = None if self.effect is None else -self.effect
-        return Pair(
-            **{
-                **{name: getattr(self, name) for name in self.__dataclass_fields__},
-                "first": self.other,
-                "other": self.first,
-                "improvement": -self.improvement,
-                "effect": effect,
-                "verdict": verdict,
-                "wins": wins,
-            }
+        value, low, high = self.wins
+        ends = (None, None) if low is None or high is None else (1 - high, 1 - low)
+        return replace(
+            self,
+            first=self.other,
+            other=self.first,
+            improvement=-self.improvement,
+            effect=None if self.effect is None else -self.effect,
+            verdict={BETTER: WORSE, WORSE: BETTER}.get(self.verdict, self.verdict),
+            wins=Estimate(1 - value, *ends),
         )
 
 
@@ -117,7 +115,7 @@ class Comparison:
         return [pair.first for pair in self.against(self.best) if pair.verdict == NO_DIFFERENCE]
 
     def to_dict(self) -> dict[str, Any]:
-        found = {
+        return {
             "problem": self.problem.name,
             "metric": self.problem.metric,
             "best_end": self.problem.mode,
@@ -135,7 +133,6 @@ class Comparison:
             "pairs": [{**asdict(pair), "wins": pair.wins._asdict()} for pair in self.pairs],
             "verdict": conclusion(self),
         }
-        return found
 
 
 def compare(problem: Problem, reference: str | None = None) -> Comparison:
@@ -304,5 +301,3 @@ def p_text(p: float | None) -> str:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
-
-__all__ = ["ALPHA", "Comparison", "GroupSummary", "Overall", "Pair", "compare", "conclusion", "overall"]

@@ -50,6 +50,15 @@ def judge(pairs: Sequence[tuple[np.ndarray, np.ndarray]], paired: Sequence[bool]
     return Judged(difference, effect, p, corrected, np.where(shown, np.sign(difference), 0).astype(int))
 
 
+def paired_p(values: Sequence[float], others: Sequence[float]) -> float | None:
+    """Two-sided p of a paired t-test: do two rivals differ, seed by seed? None where nothing can be said.
+
+    Where all differences are equal, there is no spread to test against: 1 if they are 0, else None.
+    """
+    p = float(judge([(np.asarray(values, dtype=float), np.asarray(others, dtype=float))], [True]).p[0])
+    return None if np.isnan(p) else p
+
+
 def _differ(ours: np.ndarray, theirs: np.ndarray, paired: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Difference, effect and p of one pair."""
     from scipy import stats

@@ -17,7 +17,7 @@ from attnlab.dashboard.runs_api import COSTS, text, value_of
 from attnlab.errors import UserError
 from attnlab.runs.record import METRICS
 from attnlab.runs.store import read_metrics
-from attnlab.studies.statistics import spread
+from attnlab.comparison import spread
 
 #: Points of one curve that are sent: more than a screen can show.
 MAX_POINTS = 1_000

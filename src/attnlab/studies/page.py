@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from attnlab.studies.statistics import Spread, paired_p, spread
+from attnlab.comparison import Spread, paired_p, spread
 from attnlab.studies.study import Measure, Study
 
 Records = Mapping[str, Mapping[str, Any]]

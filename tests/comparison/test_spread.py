@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from attnlab.studies.statistics import paired_p, spread
+from attnlab.comparison import paired_p, spread
 
 
 def test_the_interval_is_that_of_students_t() -> None:

@@ -31,6 +31,8 @@ def main() -> None:
     command = ["serve"] if serve else ["build", "--strict", "--clean"]
     done = subprocess.run([program, *command, "--config-file", BUILD / "zensical.toml"], check=False)
     if done.returncode == 0 and not serve:
+        if fetched := from_elsewhere(BUILD / "site"):
+            sys.exit(f"the site must not fetch anything from elsewhere, but does: {', '.join(fetched)}")
         shutil.rmtree(SITE, ignore_errors=True)
         shutil.move(BUILD / "site", SITE)
         print(f"{SITE.relative_to(ROOT)}/index.html: {len(list(SITE.rglob('*.html')))} pages")
@@ -54,6 +56,20 @@ def gather(build: Path) -> None:
     configuration = (ROOT / "website" / "zensical.toml").read_text(encoding="utf-8")
     configuration = configuration.replace("nav = []", f"nav = {toml(navigation(pages))}")
     (build / "zensical.toml").write_text(configuration, encoding="utf-8")
+
+
+def from_elsewhere(site: Path) -> list[str]:
+    """Scripts, styles, fonts and pictures that a page would ask another host for."""
+    asked = re.compile(
+        r"<(?:script|img|iframe|link)\b[^>]*?(?:src|href)=\"?((?:https?:)?//[^\s\">]+)|url\(\"?((?:https?:)?//[^)\"]+)"
+    )
+    found = {
+        link
+        for page in [*site.rglob("*.html"), *site.rglob("*.css")]
+        for links in asked.findall(page.read_text(encoding="utf-8"))
+        for link in links
+    }
+    return sorted(found - {""})
 
 
 def from_root_to_docs(text: str) -> str:

@@ -32,6 +32,7 @@ PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(REPOS
 #: What is not run, by how it begins, and why; its options are looked up in the command's help.
 NOT_RUN = {
     "dashboard": "shows runs until it is stopped",
+    "resume": "goes on with a run that was stopped, and there is none",
     "sync": "needs a server",
     "options --matrix": "tries thousands of models, for a minute",
 }

@@ -72,7 +72,18 @@ def described(target: str) -> str:
     what = get_object(target)
     if not target.startswith("attnlab."):
         return f"`{target}`, whose own documentation says what it takes."
-    return markdown(inspect.getdoc(what) or "")
+    own = inspect.getdoc(what) or ""
+    bases = what.__mro__[1:] if inspect.isclass(what) else ()
+    ours = [base for base in bases if base.__module__.startswith("attnlab.")]
+    return "\n\n".join([markdown(own), *filter(None, map(_inherited, ours))])
+
+
+def _inherited(base: type) -> str:
+    """What a base class says of the options that it takes; None of them are the user's where they are widths."""
+    options = re.search(r"^Args:\n(?:(?: .*)?\n?)+", inspect.cleandoc(base.__doc__ or ""), flags=re.M)
+    if options is None or base.__name__ in ("Encoder", "Head"):
+        return ""
+    return f"{markdown(options.group())}\n\n*(from `{base.__name__}`)*"
 
 
 def markdown(docstring: str) -> str:

@@ -19,6 +19,8 @@ COMMANDS = {
     "predict": "forecast for a new file with a finished run",
     "runs": "list and rank the runs",
     "dashboard": "show the runs in the browser: compare them, look at attention and predictions",
+    "compare": "which group of runs is best, by how much, and is it more than luck?",
+    "table": "a table for a paper: LaTeX, Markdown or CSV, with ties by test",
     "study": "make the tables of docs/results: rivals, learning rates, seeds; resumable",
     "options": "print every choice with the paper behind it; --matrix: which go together",
 }

@@ -24,7 +24,10 @@ def main(arguments: list[str]) -> int:
     )
     add_options(parser)
     parser.add_argument(
-        "--by", default="encoder", metavar="KEYS", help="what makes a group: encoder,attention or any config key (encoder)"
+        "--by",
+        default="encoder",
+        metavar="KEYS",
+        help="what makes a group: encoder,attention or any config key (encoder)",
     )
     parser.add_argument("--over", default="data", metavar="KEYS", help="what makes a problem of its own (data)")
     parser.add_argument("--reference", metavar="GROUP", help="test the others against this group only (all pairs)")
@@ -71,7 +74,9 @@ def _draw(file: Path, together: Overall | None) -> None:
     from attnlab.comparison import LEAST_PROBLEMS
 
     if file.suffix not in (".svg", ".png"):
-        raise UserError(f"--plot {file} would be drawn as {file.suffix or 'nothing'}; name a file that ends in .svg or .png")
+        raise UserError(
+            f"--plot {file} would be drawn as {file.suffix or 'nothing'}; name a file that ends in .svg or .png"
+        )
     if together is None or together.ranking is None:
         raise UserError(
             f"--plot needs groups that have all met the same {LEAST_PROBLEMS} data sets or more; train those that are "
@@ -92,7 +97,9 @@ def _print(arranged: Arrangement, compared: list[Comparison], together: Overall 
     console.width = max(console.width, 140 if not console.is_terminal else 0)
     for comparison in compared:
         problem = comparison.problem
-        console.print(f"[bold]{problem.name}[/]: {problem.metric}, {'more' if problem.mode == 'max' else 'less'} is better")
+        console.print(
+            f"[bold]{problem.name}[/]: {problem.metric}, {'more' if problem.mode == 'max' else 'less'} is better"
+        )
         _print_groups(console, comparison)
         if comparison.pairs:
             _print_pairs(console, comparison)
@@ -102,9 +109,9 @@ def _print(arranged: Arrangement, compared: list[Comparison], together: Overall 
     for remark in arranged.remarks:
         console.print(f"note     {remark}", soft_wrap=True)
     console.print(
-        "intervals: 95 %, percentile bootstrap over seeds, within each data set; IQM: mean of the middle half; p: two-sided, "
-        "Holm: corrected over all tests of a data set;\nmore seeds: for each group, to show the effect as it was observed with "
-        "a chance of 80 % at α = 0.05, without correction",
+        "intervals: 95 %, percentile bootstrap over seeds, within each data set; IQM: mean of the middle half; p: "
+        "two-sided, Holm: corrected over all tests of a data set;\nmore seeds: for each group, to show the effect as it "
+        "was observed with a chance of 80 % at α = 0.05, without correction",
         soft_wrap=True,
         style="dim",
     )
@@ -113,11 +120,14 @@ def _print(arranged: Arrangement, compared: list[Comparison], together: Overall 
 def _print_groups(console: Console, comparison: Comparison) -> None:
     from rich.table import Table
 
+    from attnlab.comparison.tables import digits
+
     table = Table(box=None, pad_edge=False)
     for name in ("group", "n", "mean", "median", "IQM"):
         table.add_column(name, justify="left" if name == "group" else "right")
+    form = f"{{:,.{digits(group.spread.half_width for group in comparison.groups)}f}}"
     for group in comparison.groups:
-        cells = [_interval(found) for found in (group.mean, group.median, group.iqm)]
+        cells = [_interval(found, form) for found in (group.mean, group.median, group.iqm)]
         table.add_row(group.name, str(len(group.seeds)), *cells)
     console.print(table)
 
@@ -148,7 +158,9 @@ def _print_pairs(console: Console, comparison: Comparison) -> None:
         )
     console.print(table)
     if rest:
-        console.print(f"Holm's correction is over all {len(comparison.pairs)} pairs; --json has the other {rest}", style="dim")
+        console.print(
+            f"Holm's correction is over all {len(comparison.pairs)} pairs; --json has the other {rest}", style="dim"
+        )
 
 
 def _print_overall(console: Console, together: Overall) -> None:
@@ -206,7 +218,9 @@ def _simulate(repetitions: int, *, as_json: bool) -> None:
         print(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
         return
     table = Table(box=None, pad_edge=False, title_justify="left", title_style="")
-    table.title = f"{repetitions:,} made-up studies of each kind, {NUM_SEEDS} seeds a group; effects in standard deviations"
+    table.title = (
+        f"{repetitions:,} made-up studies of each kind, {NUM_SEEDS} seeds a group; effects in standard deviations"
+    )
     for name in ("test", "study", "comparisons", "effect", "right verdicts", "in theory", "false alarms"):
         table.add_column(name, justify="left" if name in ("test", "study") else "right")
     for outcome in outcomes:

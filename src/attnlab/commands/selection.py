@@ -20,7 +20,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="only runs with that choice or config value (several: KEY=A,B); may be repeated",
     )
-    parser.add_argument("--metric", metavar="NAME", help="of summary.json, such as test/mae (what the data are judged by)")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="of summary.json, such as test/mae (what the data are judged by)"
+    )
     parser.add_argument("--best", choices=("min", "max"), help="which end of the metric is best (as the records say)")
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from attnlab.config import near_miss
+from attnlab.config import GROUPS, near_miss
 from attnlab.errors import UserError
 from attnlab.runs.metrics import best_end, key_metric
 from attnlab.runs.store import RunSummary, read_config
@@ -137,7 +137,8 @@ def arrange(
             others[item.run.status].append(_label(item, by))
     for status, names in sorted(others.items()):
         runs = f"{len(names)} {status} run" + ("s" if len(names) > 1 else "")
-        remarks.append(f"without {runs}, of {', '.join(dict.fromkeys(names))}")
+        counted = ", ".join(f"{name} ({number})" for name, number in Counter(names).items())
+        remarks.append(f"without {runs}: {counted}")
     # What is both a group and a problem would leave one group in each problem.
     over = [key for key in over if key not in by]
     cells: dict[str, dict[str, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
@@ -218,8 +219,7 @@ def _label(item: Candidate, keys: Sequence[str]) -> str:
     words = []
     for key in keys:
         value = _text(item.facts.get(key))
-        bare = key in chosen or "." not in key and value == NOTHING or "/" in key
-        words.append(value if bare else f"{key.rpartition('.')[2]}={value}")
+        words.append(value if key in chosen or key in GROUPS else f"{key.rpartition('.')[2]}={value}")
     return " + ".join(words)
 
 

@@ -44,8 +44,9 @@ class Ranking:
 def rank(names: Sequence[str], scores: np.ndarray) -> Ranking:
     """Ranks groups by their scores [data sets, groups], of which more is better.
 
-    Demšar 2006, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, §3.2.2: Friedman's test first;
-    only where it shows a difference are pairs told apart, if their mean ranks differ by the critical difference or more.
+    Demšar 2006, "Statistical comparisons of classifiers over multiple data sets", JMLR 7, §3.2.2: Friedman's test
+    first; only where it shows a difference are pairs told apart, if their mean ranks differ by the critical difference
+    or more.
     """
     from scipy import stats
 

@@ -149,9 +149,7 @@ def compare(problem: Problem, reference: str | None = None) -> Comparison:
         raise UserError(
             f"--reference {reference} is not a group of {problem.name}; {near_miss(reference, sorted(names))}"
         )
-    summaries = sorted(
-        (_summary(problem, name) for name in names), key=lambda group: -problem.gain(group.mean.value)
-    )
+    summaries = sorted((_summary(problem, name) for name in names), key=lambda group: -problem.gain(group.mean.value))
     order = [group.name for group in summaries]
     asked = list(combinations(order, 2)) if reference is None else [(n, reference) for n in order if n != reference]
     return Comparison(problem, tuple(summaries), reference, _pairs(problem, asked))
@@ -161,9 +159,7 @@ def _summary(problem: Problem, name: str) -> GroupSummary:
     values = problem.sample(name)
     iqm = estimate(interquartile_mean, values)
     seeds = tuple(sorted(problem.groups[name]))
-    return GroupSummary(
-        name, seeds, estimate(mean, values), estimate(median, values), iqm, spread(values.tolist())
-    )
+    return GroupSummary(name, seeds, estimate(mean, values), estimate(median, values), iqm, spread(values.tolist()))
 
 
 def _pairs(problem: Problem, asked: Sequence[tuple[str, str]]) -> tuple[Pair, ...]:
@@ -232,7 +228,7 @@ def need(pair: Pair) -> str:
         return "?"
     if pair.needed is None:
         return f"> {MOST_SEEDS:,}"
-    return f"{pair.more:,}" if pair.more else "0: Holm's price"
+    return f"{pair.more:,}" if pair.more else "0 without Holm"
 
 
 def _and(names: Sequence[str], word: str = "and") -> str:
@@ -293,11 +289,12 @@ def ranking_verdict(ranking: Ranking) -> str:
         return f"no difference shown: {said}"
     if len(ranking.names) == 2:
         return f"{ranking.names[0]} ranks before {ranking.names[1]}: {said}"
-    return f"ranks differ: {said}; two groups differ where their mean ranks do by {ranking.critical_difference:.2f} or more"
+    return (
+        f"ranks differ: {said}; so do two groups whose mean ranks are {ranking.critical_difference:.2f} or more apart"
+    )
 
 
 def p_text(p: float | None) -> str:
     if p is None:
         return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-

@@ -67,9 +67,7 @@ def simulate(repetitions: int = REPETITIONS, *, seed: int = 0) -> list[Outcome]:
     return found
 
 
-def _outcome(
-    design: str, groups: np.ndarray, asked: list[tuple[int, int]], effect: float, paired: bool
-) -> Outcome:
+def _outcome(design: str, groups: np.ndarray, asked: list[tuple[int, int]], effect: float, paired: bool) -> Outcome:
     judged = judge([(groups[first], groups[other]) for first, other in asked], [paired] * len(asked))
     right = (judged.sign == np.sign(effect)).all(-1).mean()
     # The difference of two independent seeds varies √2 times as much as either.

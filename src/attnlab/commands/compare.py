@@ -85,7 +85,7 @@ def _draw(file: Path, together: Overall | None) -> None:
     from attnlab.plots.ranks import plot_critical_difference
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    plot_critical_difference(together.ranking).save(str(file), **({"scale_factor": 2} if file.suffix == ".png" else {}))
+    plot_critical_difference(together.ranking).save(str(file), scale_factor=1.5)
 
 
 def _print(arranged: Arrangement, compared: list[Comparison], together: Overall | None) -> None:
@@ -110,8 +110,8 @@ def _print(arranged: Arrangement, compared: list[Comparison], together: Overall 
         console.print(f"note     {remark}", soft_wrap=True)
     console.print(
         "intervals: 95 %, percentile bootstrap over seeds, within each data set; IQM: mean of the middle half; p: "
-        "two-sided, Holm: corrected over all tests of a data set;\nmore seeds: for each group, to show the effect as it "
-        "was observed with a chance of 80 % at α = 0.05, without correction",
+        "two-sided, Holm: corrected over all tests of a data set;\nmore seeds: for each group, to show the effect "
+        "as it was observed with a chance of 80 % at α = 0.05, without correction",
         soft_wrap=True,
         style="dim",
     )

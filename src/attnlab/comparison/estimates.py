@@ -66,7 +66,7 @@ def interquartile_mean(*strata: np.ndarray, axis: int = -1) -> np.ndarray:
     return np.asarray(stats.trim_mean(np.concatenate(strata, axis), 0.25, axis))
 
 
-def estimate(statistic: Statistic, *strata: Sequence[float]) -> Estimate:
+def estimate(statistic: Statistic, *strata: Sequence[float] | np.ndarray) -> Estimate:
     """A statistic with its stratified percentile bootstrap interval (Agarwal et al. 2021, §4.2).
 
     Seeds are drawn again within each stratum, such as a data set, never across them. The random numbers are the same

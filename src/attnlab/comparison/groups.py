@@ -41,8 +41,7 @@ class Candidate:
 
     def value(self, metric: str) -> float | None:
         found = self.run.summary.get(metric)
-        usable = isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found)
-        return float(found) if usable else None
+        return float(found) if isinstance(found, (int, float)) and math.isfinite(found) else None
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 from starlette.testclient import TestClient
+from tests.dashboard.records import write_run
 
 from attnlab.dashboard.app import create_app
-from tests.dashboard.records import write_run
 
 
 @pytest.fixture

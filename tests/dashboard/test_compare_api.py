@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.dashboard.records import write_run
 
 from attnlab.dashboard.compare_api import compared, curves_of, differences, importance, of_one_data_set, pareto_front
 from attnlab.dashboard.index import RunIndex
 from attnlab.dashboard.runs_api import group_rows
 from attnlab.runs.store import read_metrics
-from tests.dashboard.records import write_run
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
     return RunIndex(folder).rows()
+
+
+def parameter(key: str, *values: Any) -> dict[str, Any]:
+    return {"keys": [key], "values": list(values), "given": [True] * len(values)}
 
 
 def test_the_front_has_what_no_other_run_beats() -> None:
@@ -27,13 +31,19 @@ def test_the_front_has_what_no_other_run_beats() -> None:
 
 def test_eta_squared_by_hand() -> None:
     # means 2 and 6 around 4: between 4 · 2² = 16; within 2 · (1 + 1) = 4; 0.8. Less chance: (16 - 4 / 2) / 20 = 0.7.
-    (found,) = importance([(["encoder"], ["gru", "gru", "lstm", "lstm"])], [1.0, 3.0, 5.0, 7.0])
+    (found,) = importance([parameter("encoder", "gru", "gru", "lstm", "lstm", "tcn")], [1.0, 3.0, 5.0, 7.0, None])
     assert (found["eta"], found["epsilon"], found["levels"]) == (pytest.approx(0.8), pytest.approx(0.7), 2)
 
 
 def test_a_parameter_with_a_value_a_run_explains_nothing() -> None:
-    assert importance([(["seed"], [1, 2, 3])], [1.0, 2.0, 4.0]) == []
-    assert importance([(["encoder"], ["gru", "gru", "lstm"])], [2.0, 2.0, 2.0]) == []
+    assert importance([parameter("seed", 1, 2, 3)], [1.0, 2.0, 4.0]) == []
+    assert importance([parameter("encoder", "gru", "gru", "lstm")], [2.0, 2.0, 2.0]) == []
+
+
+def test_a_parameter_is_judged_by_the_runs_that_have_it() -> None:
+    layers = {**parameter("encoder.num_layers", 1, 1, 2, 2, None), "given": [True, True, True, True, False]}
+    (found,) = importance([layers], [1.0, 3.0, 5.0, 7.0, 900.0])
+    assert (found["eta"], found["runs"]) == (pytest.approx(0.8), 4)
 
 
 def test_keys_that_change_together_stand_in_one_line(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
+from tests.dashboard.records import append_line, write_run
 
 from attnlab.dashboard.index import RunIndex, flatten
 from attnlab.dashboard.review import write_review
-from tests.dashboard.records import append_line, write_run
 
 
 @pytest.fixture
@@ -74,7 +74,9 @@ def test_the_version_of_an_earlier_dashboard_is_worth_nothing(index: RunIndex, t
 
 def test_folders_are_shown_as_what_they_are(index: RunIndex, tmp_path: Path) -> None:
     write_run(tmp_path / "half", status="running")
-    (tmp_path / "half" / "metrics.jsonl").write_text('{"step": 4, "epoch": 0, "time": 1.0, "val/exact_match": 0.2}\n{"st')
+    (tmp_path / "half" / "metrics.jsonl").write_text(
+        '{"step": 4, "epoch": 0, "time": 1.0, "val/exact_match": 0.2}\n{"st'
+    )
     write_run(tmp_path / "lost") / "summary.json"
     (tmp_path / "lost" / "summary.json").write_text('{"test/exact_ma')
     write_run(tmp_path / "damaged")
@@ -142,4 +144,8 @@ def test_a_name_that_leads_out_of_the_folder_is_no_run(index: RunIndex, tmp_path
 
 
 def test_flatten_joins_names_with_dots() -> None:
-    assert flatten({"a": {"b": 1, "_partial_": True, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
+    assert flatten({"a": {"b": 1, "_partial_": True, "c": {"d": [2]}}, "e": None}) == {
+        "a.b": 1,
+        "a.c.d": [2],
+        "e": None,
+    }

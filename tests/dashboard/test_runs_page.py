@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
-
 from tests.dashboard.conftest import SWEEP, serving
 from tests.dashboard.records import append_line, write_many, write_run
 

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from attnlab.comparison import spread
 from attnlab.dashboard.answers import answer, reply
 from attnlab.dashboard.index import RunIndex, is_rising
 from attnlab.dashboard.runs_api import COSTS, text, value_of
 from attnlab.errors import UserError
 from attnlab.runs.record import METRICS
 from attnlab.runs.store import read_metrics
-from attnlab.comparison import spread
 
 #: Points of one curve that are sent: more than a screen can show.
 MAX_POINTS = 1_000
@@ -153,13 +153,7 @@ def compared(rows: Sequence[Row], metric: str) -> dict[str, Any]:
         "metrics": sorted(key for key in numbers if key.startswith("test/")),
         "runs": [{**{key: row[key] for key in facts}, "value": row["summary"].get(shown)} for row in rows],
         "differences": differing,
-        "importance": importance(
-            [
-                (difference["keys"], [value_of(row, difference["keys"][0]) for row, _ in scored])
-                for difference in differing
-            ],
-            [value for _, value in scored],
-        ),
+        "importance": importance(differing, [row["summary"].get(shown) for row in rows]),
         "front": {
             cost: pareto_front(
                 [(row["id"], float(row[cost]), value) for row, value in scored if row[cost] is not None], rising
@@ -173,43 +167,50 @@ def differences(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Keys of choices and configs in which runs differ, each with a value a run.
 
     Keys that always change together (encoder and encoder._target_) say the same and stand in one line, shortest first.
+    `given` says which runs have the key at all: another encoder may have no num_layers.
     """
     keys = dict.fromkeys(key for part in ("choices", "config") for row in rows for key in row[part])
-    lines: dict[tuple[int, ...], dict[str, Any]] = {}
+    lines: dict[tuple[int, ...], list[str]] = {}
     for key in keys:
-        values = [value_of(row, key) for row in rows]
-        texts = [text(value) for value in values]
+        texts = [text(value_of(row, key)) for row in rows]
         order = list(dict.fromkeys(texts))
-        if len(order) < 2:
-            continue
-        pattern = tuple(order.index(entry) for entry in texts)
-        lines.setdefault(pattern, {"keys": [], "values": values})["keys"].append(key)
-    for line in lines.values():
-        named = sorted(line["keys"], key=lambda key: (key.endswith("_target_"), key.count("."), len(key)))
-        line["keys"], line["values"] = named, [value_of(row, named[0]) for row in rows]
-    return list(lines.values())
+        if len(order) > 1:
+            lines.setdefault(tuple(order.index(entry) for entry in texts), []).append(key)
+    found = []
+    for alike in lines.values():
+        named = sorted(alike, key=lambda key: (key.endswith("_target_"), key.count("."), len(key)))
+        values = [value_of(row, named[0]) for row in rows]
+        given = [any(named[0] in row[part] for part in ("choices", "config")) for row in rows]
+        found.append({"keys": named, "values": values, "given": given})
+    return found
 
 
-def importance(parameters: Sequence[tuple[list[str], list[Any]]], scores: Sequence[float]) -> list[dict[str, Any]]:
+def importance(parameters: Sequence[dict[str, Any]], scores: Sequence[Any]) -> list[dict[str, Any]]:
     """How much of the variance of the scores goes with each parameter alone: one-way analysis of variance.
 
     eta² = SS_between / SS_total grows with the number of levels even where there is no effect; epsilon² takes out what
     chance alone would give (Kelley 1935): (SS_between - df_between · MS_within) / SS_total, at least 0. A parameter
     with as many levels as runs explains everything and says nothing, so it is left out. Neither sees interactions.
+
+    Args:
+        parameters: as `differences` gives them; runs that do not have one are not counted for it.
+        scores: a number a run; runs without one are passed over.
     """
-    total = _squares(scores)
     found = []
-    for keys, values in parameters:
+    for parameter in parameters:
         groups: dict[str, list[float]] = {}
-        for value, score in zip(values, scores, strict=True):
-            groups.setdefault(text(value), []).append(score)
-        levels, count = len(groups), len(scores)
+        for value, given, score in zip(parameter["values"], parameter["given"], scores, strict=True):
+            if given and isinstance(score, (int, float)) and math.isfinite(score):
+                groups.setdefault(text(value), []).append(float(score))
+        counted = [score for members in groups.values() for score in members]
+        levels, count, total = len(groups), len(counted), _squares(counted)
         if levels < 2 or levels >= count or total <= 0:
             continue
         within = math.fsum(_squares(members) for members in groups.values())
         between = total - within
-        adjusted = (between - (levels - 1) * within / (count - levels)) / total
-        found.append({"keys": keys, "levels": levels, "eta": between / total, "epsilon": max(0.0, adjusted)})
+        adjusted = max(0.0, (between - (levels - 1) * within / (count - levels)) / total)
+        shares = {"eta": between / total, "epsilon": adjusted}
+        found.append({"keys": parameter["keys"], "levels": levels, "runs": count, **shares})
     return sorted(found, key=lambda entry: -entry["epsilon"])
 
 

@@ -25,7 +25,7 @@ from attnlab.runs.store import RunSummary, read_run
 WATCHED = (record.META, record.SUMMARY, record.METRICS, record.CONFIG, REVIEW)
 #: Seconds that one look may spend on configs. YAML is slow to read: a thousand records appear at once, their configs
 #: within the next looks.
-CONFIG_BUDGET = 0.25
+CONFIG_BUDGET = 0.1
 #: Seconds within which a look is not repeated, since several pages may be open; and how many times as long as the look
 #: itself took, so that a huge folder never costs more than a few hundredths of a core.
 FRESH, REST = 0.5, 30.0

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from attnlab.comparison import spread
 from attnlab.dashboard.answers import answer, body, reply
 from attnlab.dashboard.index import RunIndex
 from attnlab.dashboard.review import write_review
 from attnlab.errors import UserError
-from attnlab.comparison import spread
 
 #: Numbers of a row whose spread over a group is shown beside the metric's.
 COSTS = ("parameters", "seconds", "memory")

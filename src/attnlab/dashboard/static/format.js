@@ -35,3 +35,9 @@ export function when(text) {
   if (!text) return "–";
   return new Date(text).toLocaleString("sv", { dateStyle: "short", timeStyle: "short" });
 }
+
+/** Names of runs without the time that they begin with, where that leaves them apart: id → name. */
+export function shortNames(ids) {
+  const short = ids.map((id) => id.replace(/^\d{8}-\d{6}_/, ""));
+  return new Map(ids.map((id, place) => [id, new Set(short).size === ids.length ? short[place] : id]));
+}

@@ -1,7 +1,7 @@
 // The selected runs against each other: learning curves, cost, parameters, differences.
 import { chart, palette } from "../chart.js";
 import { el, message, select } from "../dom.js";
-import { bytes, duration, number } from "../format.js";
+import { bytes, duration, number, shortNames } from "../format.js";
 import { menu, reopen } from "../menu.js";
 
 export const title = "Compare";
@@ -16,6 +16,7 @@ const COSTS = {
 const DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3]]; // for curves beyond the palette
 const MAX_LEGEND = 24;
 const MAX_AXES = 8; // of parallel coordinates
+const MAX_COLUMNS = 40; // of the table of differences
 
 export async function render(root, state, api) {
   let [curves, facts, stop] = [null, null, () => {}];
@@ -98,20 +99,21 @@ export async function render(root, state, api) {
     const weight = Number(state.get("smooth", "0"));
     const x = state.get("x", "step");
     const [logX, logY] = [state.get("logx") === "1", state.get("logy") === "1"];
-    const names = curves.curves.map((curve) => curve.name);
-    const bands = curves.curves.some((curve) => curve.points.some((point) => point.low !== undefined && point.low !== null));
+    const short = shortNames(curves.curves.map((curve) => curve.name));
+    const names = [...short.values()];
+    const bands = curves.curves.some((curve) => curve.points.some((point) => typeof point.low === "number"));
     const usable = (point) => point[x] !== null && (!logX || point[x] > 0) && (!logY || point.value > 0);
     const values = curves.curves.flatMap(({ name, points }) =>
-      smoothed(points, weight).filter(usable).map((point) => ({ name, ...point, low: logY && point.low <= 0 ? null : point.low })),
+      smoothed(points, weight).filter(usable).map((point) => ({ name: short.get(name), ...point, low: logY && point.low <= 0 ? null : point.low })),
     );
-    const ends = curves.curves.filter((curve) => curve.points.length).map(({ name, points }) => [name, points.at(-1).value]);
+    const ends = curves.curves.filter((curve) => curve.points.length).map(({ name, points }) => [short.get(name), points.at(-1).value]);
     ends.sort(([, a], [, b]) => (curves.rising ? b - a : a - b));
     const left = curves.left_out ? ` The first ${names.length} of ${names.length + curves.left_out} runs: select fewer.` : "";
     const last = Math.max(0, ...curves.curves.flatMap(({ points }) => points.slice(-1).map((point) => point.step)));
     says.curves.textContent = ends.length
       ? `${ends.length} ${ends.length === 1 ? "curve" : "curves"} up to step ${number(last)}; ` +
         `${curves.rising ? "highest" : "lowest"} at its end: ${ends[0][0]}, ${number(ends[0][1])}.${left}` +
-        (bands ? " Bands: 95 % interval of the mean over runs." : "")
+        (bands ? " Bands: 95 % interval of the mean over runs; where it leaves the picture it is cut." : "")
       : "";
     if (!values.length) {
       charts.curves.replaceChildren(message(curves.metrics.length ? "No run has such a curve." : "No run has been validated yet."));
@@ -120,12 +122,17 @@ export async function render(root, state, api) {
     const colours = names.map((_, place) => palette[place % palette.length]);
     const dashes = names.map((_, place) => DASHES[Math.floor(place / palette.length) % DASHES.length]);
     const narrow = charts.curves.clientWidth < 600;
-    const legend = names.length > MAX_LEGEND ? null : { title: null, orient: narrow ? "bottom" : "right", columns: 1, symbolType: "stroke", labelLimit: narrow ? 280 : 240 };
+    const legend = names.length > MAX_LEGEND ? null : { title: state.list("group").join(", ") || null, symbolOpacity: 1, orient: narrow ? "bottom" : "right", columns: 1, symbolType: "stroke", labelLimit: narrow ? 280 : 240 };
     const shared = {
       x: { field: x, type: "quantitative", title: AXES[x], scale: { type: logX ? "log" : "linear", zero: false, nice: false }, axis: { tickCount: 8, tickMinStep: x === "time" ? 0.1 : 1 } },
       color: { field: "name", type: "nominal", scale: { domain: names, range: colours }, legend },
     };
     const y = { type: "quantitative", title: curves.metric, scale: { type: logY ? "log" : "linear", zero: false } };
+    if (bands && !logY) { // the interval of two runs may be ten times as wide as all curves together
+      const [low, high] = [Math.min(...values.map((point) => point.value)), Math.max(...values.map((point) => point.value))];
+      const room = (high - low || Math.abs(high) || 1) / 3;
+      y.scale.domain = [Math.max(low - room, Math.min(...values.map((point) => point.low ?? low))), Math.min(high + room, Math.max(...values.map((point) => point.high ?? high)))];
+    }
     const faded = { condition: { param: "picked", value: 1 }, value: 0.12 };
     const tooltip = [
       { field: "name", title: "run" }, { field: "value", format: ".5~g", title: curves.metric },
@@ -160,8 +167,9 @@ export async function render(root, state, api) {
     const cost = state.get("cost", "seconds");
     const [name, axis, format] = COSTS[cost];
     const front = new Set(facts.front[cost]);
+    const names = shortNames(facts.runs.map((run) => run.id));
     const points = facts.runs.filter((run) => typeof run.value === "number" && typeof run[cost] === "number")
-      .map((run) => ({ run: run.id, value: run.value, cost: run[cost], label: format(run[cost]), front: front.has(run.id), kind: kind(run) }));
+      .map((run) => ({ run: run.id, name: names.get(run.id), value: run.value, cost: run[cost], label: format(run[cost]), front: front.has(run.id), kind: kind(run) }));
     if (!points.length) {
       charts.cost.replaceChildren(message("No run has both numbers yet."));
       says.cost.textContent = "";
@@ -189,7 +197,7 @@ export async function render(root, state, api) {
     const best = facts.front[cost].map((id) => points.find((point) => point.run === id)).filter(Boolean);
     says.cost.textContent =
       `${best.length} of ${points.length} on the Pareto front (large, joined): no run has less ${name} and is better. ` +
-      best.slice(0, 5).map((point) => `${point.run} ${number(point.value)} in ${point.label}`).join("; ") + (best.length > 5 ? "; …" : "");
+      best.slice(0, 5).map((point) => `${point.name} ${number(point.value)} in ${point.label}`).join("; ") + (best.length > 5 ? "; …" : "");
   }
 
   /** What the colours of the cost chart tell apart. */
@@ -210,11 +218,11 @@ export async function render(root, state, api) {
         "div", { class: "scroll" },
         el(
           "table", { class: "importance" },
-          el("thead", {}, el("tr", {}, ["Parameter", "", "ε²", "η²", "Values"].map((text, place) => el("th", { scope: "col", class: place > 1 ? "number" : null }, text)))),
+          el("thead", {}, el("tr", {}, ["Parameter", "", "ε²", "η²", "Values", "Runs"].map((text, place) => el("th", { scope: "col", class: place > 1 ? "number" : null }, text)))),
           el("tbody", {}, lines.map((line) =>
             el(
               "tr", {}, el("th", { scope: "row" }, together(line.keys)), el("td", {}, bar(line.epsilon)),
-              ...[line.epsilon.toFixed(2), line.eta.toFixed(2), number(line.levels)].map((text) => el("td", { class: "number" }, text)),
+              ...[line.epsilon.toFixed(2), line.eta.toFixed(2), number(line.levels), number(line.runs)].map((text) => el("td", { class: "number" }, text)),
             ),
           )),
         ),
@@ -222,14 +230,14 @@ export async function render(root, state, api) {
       el(
         "p", { class: "quiet" },
         `Share of the variance of ${facts.metric} that goes with each parameter alone (one-way analysis of variance): η² as it stands, ε² less ` +
-        "what chance would give. It sees no interactions, and says nothing about values that were not tried.",
+        "what chance would give, among the runs that have it. It sees no interactions, and says nothing about values that were not tried.",
       ),
     );
   }
 
   function drawAxes() {
     const order = new Map(facts.importance.map((line, place) => [line.keys[0], place]));
-    const lines = [...facts.differences].sort((a, b) => (order.get(a.keys[0]) ?? 99) - (order.get(b.keys[0]) ?? 99)).slice(0, MAX_AXES);
+    const lines = facts.differences.filter((line) => line.given.every(Boolean)).sort((a, b) => (order.get(a.keys[0]) ?? 99) - (order.get(b.keys[0]) ?? 99)).slice(0, MAX_AXES);
     const scored = facts.runs.map((run, place) => [run, place]).filter(([run]) => typeof run.value === "number");
     if (!lines.length || scored.length < 2) {
       charts.axes.replaceChildren(message("Needs two finished runs that differ in something."));
@@ -265,7 +273,7 @@ export async function render(root, state, api) {
       ],
     });
     says.axes.textContent =
-      `Each line is a run; the lighter, the better. ` + (facts.differences.length > MAX_AXES ? `The ${MAX_AXES} parameters that matter most of ${facts.differences.length}.` : "");
+      `Each line is a run; the lighter, the better. ` + (lines.length === MAX_AXES ? `The ${MAX_AXES} parameters that matter most.` : "");
   }
 
   function drawDifferences() {
@@ -273,19 +281,21 @@ export async function render(root, state, api) {
       tables.differences.replaceChildren(message(facts.runs.length < 2 ? "Select two runs or more." : "These runs are configured alike."));
       return;
     }
-    const runs = facts.runs.slice(0, 40);
+    const runs = facts.runs.slice(0, MAX_COLUMNS);
+    const names = shortNames(facts.runs.map((run) => run.id));
     tables.differences.replaceChildren(
       el(
         "table", { class: "differences" },
-        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Key"), runs.map((run) => el("th", { scope: "col", title: run.id }, el("span", { class: "clip" }, run.id))))),
+        el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Key"), runs.map((run) => el("th", { scope: "col", title: run.id }, el("span", { class: "clip" }, names.get(run.id)))))),
         el(
           "tbody", {},
           facts.differences.map((line) =>
-            el("tr", {}, el("th", { scope: "row" }, together(line.keys)), line.values.slice(0, 40).map((value) => el("td", {}, written(value)))),
+            el("tr", {}, el("th", { scope: "row" }, together(line.keys)), line.values.slice(0, MAX_COLUMNS).map((value) => el("td", {}, written(value)))),
           ),
           el("tr", {}, el("th", { scope: "row" }, facts.metric), runs.map((run) => el("td", {}, number(run.value)))),
         ),
       ),
+      ...(facts.runs.length > MAX_COLUMNS ? [message(`The first ${MAX_COLUMNS} of ${facts.runs.length} runs.`)] : []),
     );
   }
 

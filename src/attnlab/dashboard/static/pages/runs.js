@@ -1,7 +1,7 @@
 // The live table of runs, one row a run or one row a group of runs.
 import { el, message, select } from "../dom.js";
 import { parseFilter, prepare } from "../filter.js";
-import { bytes, duration, number, spread, when } from "../format.js";
+import { bytes, duration, number, shortNames, spread, when } from "../format.js";
 import { menu, reopen } from "../menu.js";
 import { openReview } from "../review.js";
 import { Table } from "../table.js";
@@ -71,6 +71,7 @@ export async function render(root, state, api) {
 
   function runColumns() {
     const narrow = matchMedia("(max-width: 640px)").matches;
+    const names = shortNames([...rows.keys()]);
     const columns = [
       {
         key: "status", title: narrow ? "" : "Status", help: "status", width: narrow ? 34 : 110, value: (row) => row.status,
@@ -79,7 +80,7 @@ export async function render(root, state, api) {
       {
         key: "id", title: "Run", width: narrow ? 190 : 230, value: (row) => row.id,
         render: (row) =>
-          el("span", { class: "name", title: row.error ?? MEANING[row.status] ?? row.id }, row.review.pinned ? "★ " : "", row.id),
+          el("span", { class: "name", title: row.error ?? MEANING[row.status] ?? row.id }, row.review.pinned ? "★ " : "", names.get(row.id)),
       },
     ];
     const extra = state.list("columns").filter((key) => !PARTS.includes(key));

@@ -33,7 +33,7 @@ def navigation(folder: Path) -> list[dict[str, Any]]:
             left = [path for path in left if path not in fitting]
     groups = sorted({path.parent for path in left if path.name == "index.md" and path.parts[0] == "options"})
     for group in groups:
-        own = [path.as_posix() for path in options if path.parent == group]
+        own = [path.as_posix() for path in options if next(p for p in path.parents if p in groups) == group]
         name = group.relative_to("options").as_posix()
         sections["Options"].append({f"{name}=": [(group / "index.md").as_posix(), *own]})
     return [{name: sections[name]} for name in ORDER if sections[name]]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
+import textwrap
 from pathlib import Path
 
 import yaml
 from hydra.utils import get_object
 
 from attnlab.config import GROUPS, choices, conf_dir
-
-#: Where an option stands in an override, if not as group=option.
-PREFIX = "attnlab train "
 
 
 def write_option_pages(folder: Path) -> None:
@@ -46,9 +44,9 @@ def group_page(group: str, known: dict[str, str]) -> str:
 
 
 def option_page(group: str, name: str) -> str:
-    """The option's one line, what to type, what its class says, and its file."""
+    """The option's one line, what its class says, and its file."""
     text = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8")
-    parts = [f"# `{group}={name}`", choices(group)[name] + ".", f"```\n{PREFIX}{group}={name}\n```"]
+    parts = [f"# `{group}={name}`", choices(group)[name] + "."]
     for target in targets(yaml.safe_load(text)):
         parts += [f"## `{target.rpartition('.')[2]}`", described(target)]
     parts += [
@@ -92,7 +90,7 @@ def markdown(docstring: str) -> str:
     for block in re.split(r"\n{2,}", docstring.strip()):
         head, _, body = block.partition("\n")
         if head in ("Args:", "Returns:", "Raises:"):
-            shown += [f"**{head.removesuffix(':')}**", _items(inspect.cleandoc(body))]
+            shown += [f"**{head.removesuffix(':')}**", _items(textwrap.dedent(body))]
         elif re.search(r"\S {2,}\S", block) or block.startswith("  "):  # columns
             shown.append(f"```text\n{block}\n```")
         else:

@@ -102,7 +102,9 @@ def scores() -> Image.Image:
                     "y:Q", title="k₂", scale=alt.Scale(domain=[-2, 2]), axis=alt.Axis(grid=False, values=[-2, 0, 2])
                 ),
                 color=alt.Color(
-                    "score:Q", legend=None, scale=alt.Scale(domain=[-most, 0, most], range=[PREDICTION, NOTHING, PAST])
+                    "score:Q",
+                    legend=None,
+                    scale=alt.Scale(domain=[-most, 0, most], range=[PREDICTION, NOTHING, PAST], interpolate="rgb"),
                 ),
             )
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -94,6 +97,21 @@ def serving(folder: Path) -> Iterator[str]:
         server.should_exit = True
         thread.join(10)
         listening.close()
+
+
+@contextmanager
+def serving_alone(folder: Path) -> Iterator[str]:
+    """The same in a process of its own, as a person starts it: for what is timed."""
+    program = Path(sys.executable).with_name("attnlab")
+    words = [program, "dashboard", f"run_dir={folder}", "--port", "0", "--no-browser"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+            assert found
+            yield found[0]
+        finally:
+            process.terminate()
 
 
 @pytest.fixture(scope="session")

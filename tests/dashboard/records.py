@@ -41,6 +41,8 @@ def write_run(folder: Path, *, value: float | None = 0.5, status: str = "finishe
         "ended": None if status == "running" else "2026-11-20T10:01:00+00:00",
         "device": "cpu (1 threads)",
         "num_parameters": parameters,
+        "key_metric": "exact_match",
+        "key_mode": "max",
         "host": socket.gethostname(),
         "pid": os.getpid(),
     }

@@ -13,7 +13,12 @@ from attnlab.errors import UserError
 def test_changes_are_kept_and_the_rest_stays(tmp_path: Path) -> None:
     write_review(tmp_path, {"tags": ["good", "paper", "good"]})
     write_review(tmp_path, {"note": "the third try"})
-    assert read_review(tmp_path) == {"hidden": False, "pinned": False, "tags": ["good", "paper"], "note": "the third try"}
+    assert read_review(tmp_path) == {
+        "hidden": False,
+        "pinned": False,
+        "tags": ["good", "paper"],
+        "note": "the third try",
+    }
 
 
 def test_a_review_of_nothing_leaves_no_file(tmp_path: Path) -> None:

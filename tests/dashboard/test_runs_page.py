@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
-from tests.dashboard.conftest import SWEEP, serving
+from tests.dashboard.conftest import SWEEP, serving, serving_alone
 from tests.dashboard.records import append_line, write_many, write_run
 
 
@@ -181,7 +181,7 @@ def test_a_thousand_runs_stay_smooth(
     tmp_path: Path, open_page: Callable[..., Page], record_property: Callable[[str, object], None]
 ) -> None:
     write_many(tmp_path, 1000)
-    with serving(tmp_path) as address:
+    with serving_alone(tmp_path) as address:
         page = open_page("about:blank")
         page.add_init_script(
             """new MutationObserver((_, watch) => {

@@ -16,9 +16,10 @@ from typing import Any
 import yaml
 from starlette.exceptions import HTTPException
 
-from attnlab.commands.runs import RANKING, RISING
 from attnlab.dashboard.review import REVIEW, read_review
+from attnlab.errors import UserError
 from attnlab.runs import record
+from attnlab.runs.metrics import best_end, key_metric
 from attnlab.runs.store import RunSummary, read_run
 
 #: Files that a row is made of.
@@ -161,23 +162,12 @@ class RunIndex:
         return changed
 
 
-def key_metric(run: RunSummary) -> str:
-    """The metric by which a run is judged, such as mae; empty where the record does not say.
-
-    Older records do not name it, but only it is in a summary for the validation part.
-    """
-    named = run.meta.get("key_metric")
-    if named:
-        return str(named)
-    validated = [key for key in run.summary if key.startswith("val/")]
-    return validated[0].removeprefix("val/") if validated else ""
-
-
 def is_rising(metric: str, run: RunSummary | None = None) -> bool:
-    """Whether more is better."""
-    if run is not None and run.meta.get("key_mode") and metric.rpartition("/")[2] == run.meta.get("key_metric"):
-        return run.meta["key_mode"] == "max"
-    return any(part in RISING for part in metric.split("/"))
+    """Whether more is better; less is, where nothing tells."""
+    try:
+        return best_end(metric, run or RunSummary(Path(), "", {}, {})) == "max"
+    except UserError:
+        return False
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -224,7 +214,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 def _row(entry: _Entry) -> dict[str, Any]:
     run, config = entry.run, entry.config or {}
     meta, summary = run.meta, run.summary
-    key = key_metric(run)
+    metric = key_metric(run)
     row: dict[str, Any] = {
         "id": run.run_id,
         "status": run.status,
@@ -239,31 +229,30 @@ def _row(entry: _Entry) -> dict[str, Any]:
         "memory": summary.get("peak_memory_bytes"),
         "steps": summary.get("steps"),
         "progress": 1.0 if run.status == "finished" else None,
-        "metric": f"test/{key}" if key else None,
-        "value": summary.get(f"test/{key}"),
-        "rising": is_rising(key, run),
+        "metric": metric,
+        "value": summary.get(metric or ""),
+        "rising": is_rising(metric or "", run),
         "summary": summary,
         "config": config,
         "review": read_review(entry.path),
     }
     if run.status in ("running", "failed", "stale"):
-        row |= _so_far(entry.path, key, config)
+        row |= _so_far(entry, config)
     return row
 
 
-def _so_far(path: Path, key: str, config: dict[str, Any]) -> dict[str, Any]:
+def _so_far(entry: _Entry, config: dict[str, Any]) -> dict[str, Any]:
     """Of a run that has no summary: where it is, and its latest validation."""
-    lines = _last_lines(path / record.METRICS)
+    lines = _last_lines(entry.path / record.METRICS)
     if not lines:
         return {}
     last = lines[-1]
     facts: dict[str, Any] = {"steps": last.get("step"), "seconds": last.get("time")}
     facts["progress"] = _progress(last, config)
-    wanted = [f"val/{key}"] if key else [name.replace("test/", "val/") for name in RANKING]
-    for line in reversed(lines):
-        found = next((name for name in wanted if name in line), None)
-        if found:
-            return facts | {"metric": found, "value": line[found], "rising": is_rising(found)}
+    metric = (key_metric(entry.run) or "").replace("test/", "val/")
+    found = next((line for line in reversed(lines) if metric in line), None)
+    if found:
+        facts |= {"metric": metric, "value": found[metric], "rising": is_rising(metric, entry.run)}
     return facts
 
 

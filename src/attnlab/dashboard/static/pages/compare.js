@@ -315,6 +315,7 @@ export async function render(root, state, api) {
     drawImportance();
     drawAxes();
     drawDifferences();
+    if (!curves) charts.curves.replaceChildren(message("reading the curves…"));
     let statuses = JSON.stringify(facts.runs.map((run) => run.status));
     stop = api.poll(`api/curves?${query({ metric: state.get("curve"), by: state.get("group") })}`, SECONDS, async (answer, error) => {
       if (error) {

@@ -45,7 +45,9 @@ def serve(folder: Path, port: int, *, open_browser: bool) -> None:
 
     from attnlab.dashboard.app import create_app
 
-    server = uvicorn.Server(uvicorn.Config(create_app(folder.resolve()), log_level="warning", lifespan="off"))
+    app = create_app(folder.resolve())
+    threading.Thread(target=app.state.store.warm, daemon=True).start()  # while the browser opens
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
     print(f"dashboard of {folder} on {address} (Ctrl-C stops it)", flush=True)
     warming = threading.Timer(WARM_AFTER, _warm)
     warming.daemon = True

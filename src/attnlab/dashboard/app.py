@@ -55,12 +55,14 @@ def create_app(run_dir: Path) -> Starlette:
     routes: list[Route | Mount] = [Route("/", _page), Route("/vega.js", _vega)]
     for page in PAGES:
         routes += import_module(f"attnlab.dashboard.{page}_api").routes(store)
-    return Starlette(
+    app = Starlette(
         routes=[*routes, Mount("/", _Static(directory=STATIC))],
         # A page of another site that points its own name at 127.0.0.1 must not read the runs.
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])],
         exception_handlers={UserError: _refused, HTTPException: _failed},
     )
+    app.state.store = store
+    return app
 
 
 class _Static(StaticFiles):

@@ -73,6 +73,11 @@ class RunIndex:
             raise HTTPException(404, f"{self.path} has no run {run_id}")
         return folder
 
+    def warm(self) -> None:
+        """Reads everything, a little at a time, so that whoever asks meanwhile gets a turn."""
+        while self.changes("")["reading"]:
+            time.sleep(0.01)
+
     def runs(self) -> list[RunSummary]:
         """Every record, in whatever state it is, by name."""
         with self._lock:

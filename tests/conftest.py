@@ -16,6 +16,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from attnlab.runs.record import RunRecord
+
 torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).parents[1]
@@ -49,6 +51,27 @@ class TensorSizes(TorchDispatchMode):
 @pytest.fixture(autouse=True)
 def _same_numbers() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the record of a finished run into runs/, as training would have left it."""
+
+    def make(
+        summary: Mapping[str, Any],
+        *,
+        seed: int = 1,
+        config: str = "",
+        meta: Mapping[str, Any] | None = None,
+        **choices: str,
+    ) -> Path:
+        name = "_".join([*choices.values(), f"s{seed}", str(len(list((tmp_path / "runs").glob("*"))))])
+        begun = RunRecord.create(tmp_path / "runs" / name, config_yaml=config, overrides=[], choices=choices, seed=seed)
+        begun.update(**(meta or {}))
+        begun.finish(summary)
+        return begun.path
+
+    return make
 
 
 @pytest.fixture

@@ -49,11 +49,11 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def mean(*strata: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.mean(np.concatenate(strata, axis), axis)
+    return np.asarray(np.mean(np.concatenate(strata, axis), axis))
 
 
 def median(*strata: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.median(np.concatenate(strata, axis), axis)
+    return np.asarray(np.median(np.concatenate(strata, axis), axis))
 
 
 def interquartile_mean(*strata: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -105,4 +105,4 @@ def share_of_wins(*samples: np.ndarray, axis: int = -1) -> np.ndarray:
     for ours, theirs in zip(samples[::2], samples[1::2], strict=True):
         difference = np.sign(ours[..., :, None] - theirs[..., None, :])
         wins.append(0.5 + 0.5 * difference.mean((-2, -1)))
-    return np.mean(wins, axis=0)
+    return np.asarray(np.mean(wins, axis=0))

@@ -63,7 +63,7 @@ def _differ(ours: np.ndarray, theirs: np.ndarray, paired: bool) -> tuple[np.ndar
     """Difference, effect and p of one pair."""
     from scipy import stats
 
-    difference = ours.mean(-1) - theirs.mean(-1)
+    difference = np.asarray(ours.mean(-1) - theirs.mean(-1))
     if min(ours.shape[-1], theirs.shape[-1]) < 2:
         nothing = np.full_like(difference, np.nan)
         return difference, nothing, nothing

@@ -19,10 +19,12 @@ from attnlab.dashboard.runs_api import group_rows, text, value_of
 from attnlab.errors import UserError
 from attnlab.runs import record
 from attnlab.runs.maps import AttentionRecord
-from attnlab.runs.store import read_metrics
+from attnlab.runs.store import read_metrics, read_run
 
 if TYPE_CHECKING:
     import altair as alt
+
+    from attnlab.comparison import Pair
 
 #: Groups whose best run's attention is drawn.
 MAX_MAPS = 4
@@ -74,6 +76,19 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """Whether the groups differ by more than luck.
+
+    Args:
+        said: in a sentence; where there is no test, why.
+        pairs: the best group against each other one.
+    """
+
+    said: str
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True)
 class Report:
     """What a report says, whatever its format."""
 
@@ -82,6 +97,7 @@ class Report:
     rising: bool
     by: list[str]
     lines: list[Line]
+    verdict: Verdict
     figures: list[Figure]
     differences: list[tuple[str, list[str]]]
     commands: list[tuple[str, str]]
@@ -98,7 +114,7 @@ class Report:
 
     def to_markdown(self) -> str:
         """For a pull request or a paper; its figures lie beside it, in figures/."""
-        return _template("report.md", escape=False).render(report=self, cell=_cell)
+        return _template("report.md", escape=False).render(report=self)
 
     def to_csv(self) -> str:
         written = io.StringIO()
@@ -148,6 +164,7 @@ def build_report(folder: Path, data: str, rows: Sequence[Row], *, by: Sequence[s
         rising=rising,
         by=keys,
         lines=[*_group_lines(groups, names), *_baseline_lines(finished, shown)],
+        verdict=_verdict(folder, finished, keys, shown, rising),
         figures=_figures(folder, finished, groups, names, keys, facts),
         differences=[
             (line["keys"][0], sorted({text(value) for value in line["values"]}))
@@ -203,6 +220,23 @@ def _baseline_lines(rows: Sequence[Row], metric: str) -> list[Line]:
         Line(name.replace("_", " "), f"{sum(values) / len(values):.4g}", len(values), baseline=True)
         for name, values in found.items()
     ]
+
+
+def _verdict(folder: Path, rows: Sequence[Row], keys: Sequence[str], metric: str, rising: bool) -> Verdict:
+    """That of `attnlab compare` on the same runs."""
+    from attnlab.comparison import arrange, candidates, compare, conclusion  # scipy takes a while to import
+
+    chosen = candidates(read_run(folder / row["id"]) for row in rows)
+    try:
+        (problem,) = arrange(chosen, by=keys, metric=metric, best="max" if rising else "min").problems
+        comparison = compare(problem)
+    except UserError as error:
+        return Verdict(f"not tested: {error}")
+    return Verdict(conclusion(comparison), tuple(pair.flipped() for pair in comparison.against(comparison.best)))
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.3g}"
 
 
 def _with_interval(spread: Row | None) -> str:
@@ -300,6 +334,8 @@ def _cell(entry: object) -> str:
 def _template(name: str, *, escape: bool) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from attnlab.comparison.report import need, p_text
+
     environment = Environment(
         loader=PackageLoader("attnlab.dashboard"),
         autoescape=escape,
@@ -308,4 +344,5 @@ def _template(name: str, *, escape: bool) -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals = {"need": need, "p_text": p_text, "signed": _signed, "cell": _cell}
     return environment.get_template(name)

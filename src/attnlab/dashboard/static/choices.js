@@ -9,6 +9,12 @@ export async function readRuns(api, state) {
   return rows.sort((one, other) => rank(one) - rank(other) || String(other.started).localeCompare(String(one.started)));
 }
 
+/** The run in the address, else the first that was selected, else the newest that is finished. */
+export function chosenRun(rows, state) {
+  const selected = state.list("runs").length ? rows[0] : rows.find((row) => row.status === "finished");
+  return state.get("run") || (selected ?? rows[0]).id;
+}
+
 /** A choice of one run. `none` is what stands for no run, where that is possible. */
 export function selectRun(name, rows, value, onchange, none = null) {
   const options = rows.map((row) => [row.id, row.status === "finished" ? row.id : `${row.id} (${row.status})`]);

@@ -1,6 +1,6 @@
 // What a run looked at: one map, alone or beside that of another run, through its training.
 import { chart } from "../chart.js";
-import { readRuns, scale, selectRun } from "../choices.js";
+import { chosenRun, readRuns, scale, selectRun } from "../choices.js";
 import { el, message, select } from "../dom.js";
 import { heatmap } from "../heatmap.js";
 
@@ -22,7 +22,7 @@ export async function render(root, state, api) {
   async function open() {
     const mine = ++turn;
     slider?.end();
-    const ids = [state.get("run") || rows[0].id, state.get("beside")].filter(Boolean);
+    const ids = [chosenRun(rows, state), state.get("beside")].filter(Boolean);
     const found = await Promise.all(
       ids.map((id) => api.get(`api/runs/${encodeURIComponent(id)}/attention`).catch((error) => ({ error: error.message }))),
     );

@@ -1,6 +1,6 @@
 // What a run answered to test examples, beside what was right: forecasts, sequences, tours. The worst come first.
 import { chart, palette } from "../chart.js";
-import { readRuns, scale, selectRun } from "../choices.js";
+import { chosenRun, readRuns, scale, selectRun } from "../choices.js";
 import { el, message, select } from "../dom.js";
 import { number } from "../format.js";
 import { heatmap, unpack } from "../heatmap.js";
@@ -25,8 +25,7 @@ export async function render(root, state, api) {
   async function open() {
     const mine = ++turn;
     slider?.end();
-    const finished = rows.find((row) => row.status === "finished") ?? rows[0];
-    const id = state.get("run") || (state.list("runs").length ? rows[0].id : finished.id);
+    const id = chosenRun(rows, state);
     const picker = selectRun("Run", rows, id, (run) => { state.set({ run, position: null, step: null, variable: null }); open(); });
     bar.replaceChildren(picker);
     holder.replaceChildren(message("reading…"));

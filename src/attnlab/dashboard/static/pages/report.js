@@ -33,11 +33,9 @@ export async function render(root, state, api) {
       el("a", { class: "button", href: `api/report.html?${query({ download: 1 })}`, download: "report.html" }, "Download HTML"),
       el("a", { class: "button", href: `api/report.zip?${query()}`, download: "report.zip" }, "Download Markdown and figures"),
     );
-    const preview = el("iframe", { title: "the report as it will be", sandbox: "", src: `api/report.html?${query()}` });
-    holder.replaceChildren(
-      el("p", { class: "quiet" }, "The page is one file that needs no network. The folder holds Markdown, a CSV, and every figure as PNG and SVG."),
-      preview,
-    );
+    const note = el("p", { class: "quiet", role: "status" }, "Drawing the figures; the first report takes some seconds…");
+    const written = () => { note.textContent = "The page is one file that needs no network. The folder holds Markdown, a CSV, and every figure as PNG and SVG."; };
+    holder.replaceChildren(note, el("iframe", { title: "the report as it will be", sandbox: "", src: `api/report.html?${query()}`, onload: written }));
   }
 
   await draw();

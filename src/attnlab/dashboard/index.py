@@ -30,6 +30,9 @@ CONFIG_BUDGET = 0.1
 #: Seconds within which a look is not repeated, since several pages may be open; and how many times as long as the look
 #: itself took, so that a huge folder never costs more than a few hundredths of a core.
 FRESH, REST = 0.5, 30.0
+#: Of so many looks one looks at every file. The others trust the time of an ended run's folder, which changes whenever
+#: a file is renamed into it, as all that attnlab writes then is: one question to the disk in place of five.
+THOROUGH = 10
 #: Bytes at the end of metrics.jsonl in which the latest validation is looked for.
 TAIL = 32_768
 #: Keys of a config that say where a run lies and not what it is.
@@ -45,6 +48,7 @@ class _Entry:
     path: Path
     signature: Signature
     run: RunSummary
+    folder_time: int = 0
     config: dict[str, Any] | None = None
     row: dict[str, Any] = field(default_factory=dict)
     changed: int = 0
@@ -59,6 +63,7 @@ class RunIndex:
         self._removed: dict[str, int] = {}
         self._counter = 0
         self._next_look = 0.0
+        self._looks = 0
         self._lock = threading.Lock()
         self._start = f"{time.time_ns():x}"  # a page that outlives the dashboard must not trust its old numbers
 
@@ -138,14 +143,20 @@ class RunIndex:
 
     def _read_changed(self) -> list[_Entry]:
         seen, changed = set(), []
+        thorough = self._looks % THOROUGH == 0
+        self._looks += 1
         try:
             folders = [entry for entry in os.scandir(self.path) if entry.is_dir() and not entry.name.startswith(".")]
         except OSError:  # the whole folder is gone; it may come back
             folders = []
         for folder in folders:
             seen.add(folder.name)
-            signature = tuple(_stamp(folder.path, name) for name in WATCHED)
             known = self._entries.get(folder.name)
+            folder_time = _time(folder)
+            ended = known is not None and known.run.status != "running" and known.folder_time == folder_time
+            if ended and not thorough:
+                continue
+            signature = tuple(_stamp(folder.path, name) for name in WATCHED)
             # A run that is being trained may die without touching a file.
             if known is not None and known.signature == signature and known.run.status != "running":
                 continue
@@ -153,7 +164,7 @@ class RunIndex:
             run = _read(path, signature)
             if known is not None and known.signature == signature and known.run.status == run.status:
                 continue
-            entry = _Entry(path, signature, run)
+            entry = _Entry(path, signature, run, folder_time)
             place = WATCHED.index(record.CONFIG)
             if known is not None and known.signature[place] == signature[place]:
                 entry.config = known.config
@@ -184,6 +195,13 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         elif key != "_partial_":
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _time(folder: os.DirEntry[str]) -> int:
+    try:
+        return os.stat(folder.path).st_mtime_ns  # folder.stat() would tell what it was when it was first asked
+    except OSError:
+        return 0
 
 
 def _stamp(folder: str, name: str) -> tuple[int, int] | None:

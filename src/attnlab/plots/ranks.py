@@ -25,19 +25,19 @@ def plot_critical_difference(ranking: Ranking) -> alt.LayerChart:
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[1, max(count, 2)], nice=False, zero=False))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[depth, top], nice=False, zero=False))
 
-    def rules(rows: list[dict[str, float]], **style: Any) -> alt.Chart:
+    def rules(rows: list[dict[str, Any]], **style: Any) -> alt.Chart:
         return alt.Chart(alt.Data(values=rows)).mark_rule(**style).encode(x=x, y=y, x2="x2:Q", y2="y2:Q")
 
     def texts(rows: list[dict[str, Any]], **style: Any) -> alt.Chart:
         return alt.Chart(alt.Data(values=rows)).mark_text(**style).encode(x=x, y=y, text="text:N")
 
     ends = (1.0, float(max(count, 2)))
-    axis: list[dict[str, float]] = [{"x": ends[0], "x2": ends[1], "y": 0, "y2": 0}]
+    axis: list[dict[str, Any]] = [{"x": ends[0], "x2": ends[1], "y": 0, "y2": 0}]
     axis += [{"x": tick, "x2": tick, "y": -0.3, "y2": 0} for tick in range(1, int(ends[1]) + 1)]
     ticks: list[dict[str, Any]] = [{"x": tick, "y": -0.8, "text": str(tick)} for tick in range(1, int(ends[1]) + 1)]
     left: list[dict[str, Any]] = []
     right: list[dict[str, Any]] = []
-    lines: list[dict[str, float]] = []
+    lines: list[dict[str, Any]] = []
     for index, (name, rank) in enumerate(zip(ranking.names, ranking.ranks, strict=True)):
         better = index < half
         level = bars + 1.0 + (index if better else count - 1 - index)

@@ -37,8 +37,8 @@ def test_the_best_and_its_ties_are_bold_and_what_is_missing_is_a_dash(table: Pap
         "| tcn | **0.918 ± 0.030** | – |",
         "",
         "Mean over 5 seeds ± half of the 95 % interval (Student's t). Bold: the best mean of a column, and all that "
-        "are not shown to be worse (paired t-test by seed, Welch's where seeds differ; Holm's correction over all pairs of "
-        "the column, α = 0.05).",
+        "are not shown to be worse (paired t-test by seed, Welch's where seeds differ; Holm's correction over all "
+        "pairs of the column, α = 0.05).",
     ]
 
 

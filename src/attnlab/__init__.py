@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-# Torch's threads wait for each other by spinning. Without a bound, another busy process makes small models tens of times
-# slower (an LSTM step: 0.02 s alone, 6 s beside two busy processes; bounded: 0.02 s and 0.25 s). It is read when torch is
-# first imported.
+# Torch's threads wait for each other by spinning. Without a bound, another busy process makes small models tens of
+# times slower (an LSTM step: 0.02 s alone, 6 s beside two busy processes; bounded: 0.02 s and 0.25 s). The bound is
+# read when torch is first imported, so it stands here and not where torch is used.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def rank(names: Sequence[str], scores: np.ndarray) -> Ranking:
     num_problems, count = scores.shape
     if num_problems < LEAST_PROBLEMS or count < 2:
         raise ValueError(f"ranks need {LEAST_PROBLEMS} data sets and 2 groups, not {num_problems} and {count}")
-    ranks = stats.rankdata(-scores, axis=1).mean(0)
+    ranks = mean_ranks(scores)
     order = np.argsort(ranks, kind="stable")
     if (scores == scores[:, :1]).all():  # neither test is defined where nothing differs anywhere
         p = 1.0
@@ -65,6 +65,13 @@ def rank(names: Sequence[str], scores: np.ndarray) -> Ranking:
     ranks = ranks[order]
     cliques = _cliques(ranks, critical) if p < ALPHA else ((0, count - 1),)
     return Ranking(tuple(names[i] for i in order), tuple(map(float, ranks)), num_problems, p, critical, cliques)
+
+
+def mean_ranks(scores: np.ndarray) -> np.ndarray:
+    """Of each group over the data sets; 1 where it has the most everywhere."""
+    from scipy import stats
+
+    return np.asarray(stats.rankdata(-scores, axis=1).mean(0))
 
 
 def critical_difference(num_groups: int, num_problems: int) -> float:

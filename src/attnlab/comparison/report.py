@@ -21,7 +21,7 @@ from attnlab.comparison.estimates import (
     spread,
 )
 from attnlab.comparison.groups import Arrangement, Problem
-from attnlab.comparison.ranks import LEAST_PROBLEMS, Ranking, rank
+from attnlab.comparison.ranks import LEAST_PROBLEMS, Ranking, mean_ranks, rank
 from attnlab.comparison.verdicts import MOST_SEEDS, judge, seeds_needed
 from attnlab.config import near_miss
 from attnlab.errors import UserError
@@ -241,7 +241,7 @@ class Overall:
 
     Args:
         iqm: over all problems and seeds, where the metric is the same everywhere: name → estimate; else empty.
-        wins: name → its chance of being better than the reference (or the group of the best rank), mean over problems.
+        wins: name → its chance of being better than the reference (or the group of the best mean rank), mean over problems.
         ranking: None where there are too few problems.
     """
 
@@ -269,7 +269,7 @@ def overall(arrangement: Arrangement, reference: str | None = None) -> Overall |
         return None
     scores = np.array([[p.gain(float(mean(p.sample(name)))) for name in names] for p in met])
     ranking = rank(names, scores) if len(met) >= LEAST_PROBLEMS else None
-    order = list(ranking.names) if ranking else names
+    order = [names[index] for index in np.argsort(mean_ranks(scores), kind="stable")]
     against = reference or order[0]
     iqm = {}
     if len({(problem.metric, problem.mode) for problem in met}) == 1:

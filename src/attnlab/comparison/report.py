@@ -241,7 +241,8 @@ class Overall:
 
     Args:
         iqm: over all problems and seeds, where the metric is the same everywhere: name → estimate; else empty.
-        wins: name → its chance of being better than the reference (or the group of the best mean rank), mean over problems.
+        wins: name → its chance of being better than the reference (or the group of the best mean rank), mean over
+            problems.
         ranking: None where there are too few problems.
     """
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "dashboard": "show the runs in the browser: compare them, look at attention and predictions",
     "compare": "which group of runs is best, by how much, and is it more than luck?",
     "table": "a table for a paper: LaTeX, Markdown or CSV, with ties by test",
+    "sync": "upload the runs that Weights & Biases kept offline",
     "study": "make the tables of docs/results: rivals, learning rates, seeds; resumable",
     "options": "print every choice with the paper behind it; --matrix: which go together",
 }

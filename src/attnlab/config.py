@@ -21,6 +21,7 @@ GROUPS = (
     "trainer",
     "callbacks",
     "logger",
+    "sweep",
     "experiment",
 )
 #: Those that make a model, as messages name them.

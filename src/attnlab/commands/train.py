@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ usage: attnlab train [-m] [GROUP=CHOICE ...] [KEY=VALUE ...]
   hydra.run.dir=DIR   this very run's record
 """
 
+
+#: The group that W&B puts the runs of a sweep into: in the environment, where jobs in processes of their own find it.
+SWEEP = "WANDB_RUN_GROUP"
 
 #: The error of a single run: raised through Hydra it would be announced by Hydra as well.
 refused: list[Exception] = []
@@ -52,8 +56,16 @@ def main(arguments: list[str]) -> int:
     # Overrides last: Hydra takes them in one block only, and would refuse `train data=tsp -m seed=1,2`.
     program, sys.argv = sys.argv, [sys.argv[0], *sorted(arguments, key=_is_override)]
     refused.clear()
+    group = os.environ.get(SWEEP)
+    if any(word in ("-m", "--multirun") for word in arguments):
+        os.environ.setdefault(SWEEP, time.strftime("sweep_%Y%m%d-%H%M%S"))
     try:
-        hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
+        if "sweep=wandb" in arguments and not any(word.startswith("--cfg") for word in arguments):
+            from attnlab.commands.wandb_sweep import run_sweep
+
+            run_sweep(arguments)
+        else:
+            hydra_main(version_base="1.3", config_path=str(conf_dir()), config_name="train")(job)()
     except JobFailed as failure:
         print(f"attnlab: {failure}", file=sys.stderr)
         return 1
@@ -70,6 +82,8 @@ def main(arguments: list[str]) -> int:
         raise refusal from error
     finally:
         sys.argv = program
+        if group is None:
+            os.environ.pop(SWEEP, None)
     if refused:
         raise refused[0]
     return 0

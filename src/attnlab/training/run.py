@@ -13,6 +13,7 @@ import pytorch_lightning as L
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from attnlab.batch import Batch
 from attnlab.compose import build_model
@@ -27,6 +28,7 @@ from attnlab.training import report
 from attnlab.training.callbacks import ValidateAtTheEnd, answer_and_maps, best_checkpoint, last_checkpoint
 from attnlab.training.console import console, quiet_libraries, say
 from attnlab.training.examples import described_predictions, example_indices
+from attnlab.training.loggers import tracker
 from attnlab.training.progress import ProgressLine
 from attnlab.training.resume import ResumeState
 from attnlab.training.task import Task, load_weights
@@ -71,7 +73,7 @@ def complete(cfg: DictConfig, record: RunRecord, *, checkpoint: Path | None = No
         UserError: the input was refused; the record says so too.
     """
     quiet_libraries()
-    loggers: dict[str, Any] = {}
+    loggers: list[Logger] = []
     exit_code = 1
     try:
         summary = _train(cfg, record, loggers, checkpoint)
@@ -81,13 +83,10 @@ def complete(cfg: DictConfig, record: RunRecord, *, checkpoint: Path | None = No
         record.fail(find_refusal(error) or error)
         raise
     finally:
-        if "wandb" in loggers:
-            from attnlab.training import wandb
-
-            wandb.finish(loggers["wandb"], record, exit_code=exit_code)
+        tracker.close(loggers, exit_code=exit_code)
 
 
-def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any], checkpoint: Path | None) -> dict[str, Any]:
+def _train(cfg: DictConfig, record: RunRecord, loggers: list[Logger], checkpoint: Path | None) -> dict[str, Any]:
     check_values(cfg)
     data, task = build(cfg, record)
     if checkpoint is not None and record.meta["data_sha256"] != data.fingerprint():
@@ -101,13 +100,13 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any], checkpoi
         key_metric=data.key_metric,
         key_mode=data.key_mode,
     )
-    for name, recipe in cfg.logger.items():
-        loggers[str(name)] = instantiate(recipe)(record)
+    for recipe in cfg.logger.values():
+        loggers.append(instantiate(recipe)(record))
     extras = [instantiate(recipe)(record, data) for recipe in cfg.callbacks.values()]
     best, state = best_checkpoint(record, data), ResumeState()
     trainer = _trainer(
         cfg,
-        logger=list(loggers.values()),
+        logger=loggers,
         callbacks=[
             best,
             last_checkpoint(record),
@@ -127,8 +126,8 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any], checkpoi
     record.update(device=_device_name(trainer))
     say(f"run      {report.relative(record.path)}")
     say(f"model    {num_parameters:,} parameters on {_device_name(trainer)}")
-    if "wandb" in loggers:
-        loggers["wandb"].experiment.config.update(OmegaConf.to_container(cfg), allow_val_change=True)
+    config: Any = OmegaConf.to_container(cfg)
+    tracker.begin(loggers, task.model, config)
     try:
         trainer.fit(task, data.train_dataloader(), data.val_dataloader(), ckpt_path=checkpoint, weights_only=True)
     except SystemExit:  # what Lightning makes of Ctrl-C
@@ -151,12 +150,8 @@ def _train(cfg: DictConfig, record: RunRecord, loggers: dict[str, Any], checkpoi
         "peak_memory_bytes": _peak_memory(trainer),
         "steps": steps,
     }
-    figures = _keep_predictions(task, data, record)
-    if "wandb" in loggers:
-        from attnlab.training import wandb
-
-        wandb.log_figures(loggers["wandb"], figures)
-        loggers["wandb"].experiment.summary.update(summary)
+    _keep_predictions(task, data, record)
+    tracker.log_results(loggers, summary)
     record.finish(summary)
     say(report.results_table(summary, data, record))
     say(report.closing_lines(summary, data, record))

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import wandb as library
 
 from attnlab.cli import run
 from attnlab.runs.record import RunRecord
-from attnlab.training import wandb
+from attnlab.training.loggers import wandb
+from attnlab.training.task import Task
 
 SMALL = [
     *["data=reverse", "data.length=3", "data.num_train=32", "data.num_val=8", "data.num_test=8", "data.batch_size=8"],
@@ -104,7 +106,7 @@ def test_an_offline_run_holds_config_metrics_summary_and_pictures(
     assert run(["train", *SMALL, "run_dir=runs", "hydra.run.dir=runs/first"]) == 0
     (file,) = offline_runs(tmp_path / "runs")
     told = capfd.readouterr().out
-    assert f"W&B      offline; to upload it later: wandb sync runs/wandb/{file.parent.name}" in told
+    assert told.endswith("W&B      offline; to upload it later: attnlab sync\n")
 
     records = read(file)
     (begun,) = (record["run"] for record in records if "run" in record)
@@ -118,9 +120,10 @@ def test_an_offline_run_holds_config_metrics_summary_and_pictures(
     rows = [json.loads(line) for line in (tmp_path / "runs/first/metrics.jsonl").read_text().splitlines()]
     for name in ("train/loss", "val/loss", "val/exact_match", "test/accuracy"):
         assert logged[name] == [row[name] for row in rows if name in row][-1]
-    assert logged["plots/attention._type"] == "images/separated"
-    (picture,) = file.parent.glob("files/media/images/plots/*.png")
+    assert logged["plots/attention._type"] == logged["attention/head.attention._type"] == "image-file"
+    picture = file.parent / "files" / logged["plots/attention.path"]
     assert picture.read_bytes() == (tmp_path / "runs/first/plots/attention.png").read_bytes()
+    assert (file.parent / "files" / logged["attention/head.attention.path"]).read_bytes().startswith(b"\x89PNG")
     summary = json.loads((tmp_path / "runs/first/summary.json").read_text())
     shown = merged(records, "summary", "update")
     assert {name: shown[name] for name in summary} == summary
@@ -128,12 +131,117 @@ def test_an_offline_run_holds_config_metrics_summary_and_pictures(
     assert ended.get("exit_code", 0) == 0
 
 
-def test_each_job_of_a_sweep_is_a_run_of_its_own(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def forecasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on a table of measurements, with a transformer's sites beside the head's."""
+    folder = tmp_path_factory.mktemp("forecasts")
+    rows = [f"2024-01-01 {hour:02d}:00,{hour % 5},{hour % 7}" for hour in range(24)]
+    rows += [f"2024-01-{2 + hour // 24:02d} {hour % 24:02d}:00,{hour % 5},{hour % 7}" for hour in range(96)]
+    (folder / "table.csv").write_text("\n".join(["date,a,b", *rows]) + "\n")
+    words = [
+        *["data=table", f"data.path={folder}/table.csv", "data.time=date", "data.lookback=6", "data.horizon=2"],
+        *["encoder=transformer", "encoder.num_layers=1", "attention.num_heads=2", "dim=8", "data.batch_size=16"],
+        *["trainer=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "logger=wandb"],
+        *["logger.wandb.gradients=true", "logger.wandb.tags=[quick]", "logger.wandb.notes=a look", "seed=3"],
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(folder))
+        for name in [name for name in os.environ if name.startswith("WANDB")]:
+            patch.delenv(name)
+        assert run(["train", *words, f"run_dir={folder}/runs", f"hydra.run.dir={folder}/runs/first"]) == 0
+    return folder / "runs"
+
+
+def table(file: Path, records: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The rows of a wandb.Table, by their columns."""
+    content = json.loads((file.parent / "files" / merged(records, "history", "item")[f"{name}.path"]).read_text())
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+
+def test_tables_hold_a_row_for_each_example_site_and_step(forecasts: Path) -> None:
+    (file,) = offline_runs(forecasts)
+    records = read(file)
+    looked = table(file, records, "tables/attention")
+    with np.load(forecasts / "first" / "attention" / "epoch_000.npz") as maps:
+        assert len(looked) == sum(weights.shape[0] * weights.shape[1] for weights in maps.values())
+        assert {row["site"] for row in looked} == set(maps.files)
+        first = next(row for row in looked if row["site"] == "head.attention" and row["head"] == 1)
+        weights = maps["head.attention"][0, 1].astype(float)
+        assert first["peak"] == pytest.approx(weights.max(-1).mean(), abs=1e-4)
+        assert first["entropy"] == pytest.approx(-(weights * np.log2(weights)).sum(-1).mean(), abs=1e-2)
+        assert (file.parent / "files" / first["map"]["path"]).is_file()
+    described = json.loads((forecasts / "first" / "predictions" / "test.json").read_text())
+    answered = table(file, records, "tables/predictions")
+    assert [row["example"] for row in answered] == [example["index"] for example in described["examples"]]
+    assert [row["mae"] for row in answered] == [example["scores"]["mae"] for example in described["examples"]]
+    steps = table(file, records, "tables/forecasts")
+    assert len(steps) == len(answered) * 2 * 2
+    assert all(
+        row["measured"] == pytest.approx(round(row["measured"]), abs=1e-3) for row in steps
+    )  # as the file has them
+    for row in steps:
+        assert row["error"] == pytest.approx(abs(row["forecast"] - row["measured"]))
+
+
+def test_artifacts_lead_from_the_data_to_the_model_and_its_predictions(forecasts: Path) -> None:
+    (file,) = offline_runs(forecasts)
+    artifacts = {record["artifact"]["type"]: record["artifact"] for record in read(file) if "artifact" in record}
+    meta = json.loads((forecasts / "first" / "meta.json").read_text())
+    dataset, model, predictions = (artifacts[kind] for kind in ("dataset", "model", "predictions"))
+    assert dataset["use_after_commit"]  # an input of the run, the others are its outputs
+    assert dataset["name"] == "data-table"
+    assert json.loads(dataset["metadata"])["sha256"] == meta["data_sha256"]
+    assert not model.get("use_after_commit")
+    assert model["aliases"] == ["latest", "best"]
+    assert json.loads(model["metadata"])["encoder"] == "transformer"
+    kept = {entry["path"]: Path(entry["local_path"]) for entry in model["manifest"]["contents"]}
+    assert set(kept) == {"best.ckpt", "config.yaml"}
+    assert kept["best.ckpt"] == forecasts / "first" / "checkpoints" / "best.ckpt"
+    assert {entry["path"] for entry in predictions["manifest"]["contents"]} >= {"test.npz", "test.json"}
+
+
+def test_gradients_are_logged_where_they_were_asked_for(forecasts: Path) -> None:
+    (file,) = offline_runs(forecasts)
+    records = read(file)
+    logged = merged(records, "history", "item")
+    assert any(name.startswith("gradients/") for name in logged)
+    (begun,) = (record["run"] for record in records if "run" in record)
+    assert (begun["tags"], begun["notes"], begun["job_type"]) == (["quick"], "a look", "train")
+
+
+def test_each_job_of_a_sweep_is_a_run_of_its_own_in_one_group(tmp_path: Path) -> None:
     assert run(["train", "-m", *SMALL, "seed=1,2", "trainer.max_steps=1"]) == 0
     files = offline_runs(tmp_path / "runs")
-    names = [record["run"]["display_name"] for file in files for record in read(file) if "run" in record]
+    begun = [record["run"] for file in files for record in read(file) if "run" in record]
+    names = [run["display_name"] for run in begun]
     assert sorted(names) == sorted(path.parent.name for path in (tmp_path / "runs").glob("*/meta.json"))
     assert len(set(names)) == 2
+    (group,) = {run["run_group"] for run in begun}
+    assert group.startswith("sweep_")
+    assert {run["job_type"] for run in begun} == {"reverse_lstm_additive"}
+    assert "WANDB_RUN_GROUP" not in os.environ
+
+
+def test_a_resumed_run_continues_its_run_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Task) -> None:
+        raise RuntimeError("power failure")
+
+    words = [*SMALL, "trainer.max_epochs=2", "callbacks=none", "hydra.run.dir=runs/first"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "on_train_epoch_end", fail, raising=False)
+        assert run(["train", *words]) == 1
+    assert run(["resume", "runs/first"]) == 0
+    files = offline_runs(tmp_path / "runs")
+    begun = [record["run"] for file in files for record in read(file) if "run" in record]
+    assert len(files) == len(begun) == 2
+    assert len({run["run_id"] for run in begun}) == 1
+    steps = [
+        record["history"]["item"]["trainer/global_step"]
+        for file in files
+        for record in read(file)
+        if "val/loss" in record.get("history", {}).get("item", {})
+    ]
+    assert steps == [3, 7]
 
 
 def test_a_run_that_fails_says_so_there_too(tmp_path: Path) -> None:
@@ -151,9 +259,10 @@ def record(tmp_path: Path) -> RunRecord:
 
 def begin(record: RunRecord, tmp_path: Path) -> bool:
     """Whether the W&B run is offline."""
-    logger = wandb.wandb_logger(record, project="p", group=None, tags=["t"], save_dir=str(tmp_path / "out"))
+    options: Any = dict.fromkeys(["entity", "group", "job_type", "notes"])
+    logger = wandb.WandbRun(record, project="p", tags=["t"], gradients=False, save_dir=str(tmp_path / "out"), **options)
     offline = logger.experiment.settings._offline
-    wandb.finish(logger, record, exit_code=0)
+    logger.close(exit_code=0)
     return offline
 
 

@@ -1,0 +1,1 @@
+"""What may stand beside the run record. Recipes from conf/logger are called with the record."""

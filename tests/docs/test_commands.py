@@ -33,6 +33,7 @@ NOT_RUN = {
     "dashboard": "shows runs until it is stopped",
     "resume": "goes on with a run that was stopped, and there is none",
     "sync": "needs a server",
+    "train sweep=wandb": "needs a server",
     "options --matrix": "tries thousands of models, for a minute",
 }
 #: What a reader puts in the place of these.
@@ -53,6 +54,7 @@ SMALLER = {
     "data.num_val": 8,
     "data.num_test": 8,
     "data.batch_size": 8,
+    "data.lookback": 24,
 }
 
 

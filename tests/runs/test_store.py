@@ -11,7 +11,7 @@ import pytest
 
 from attnlab.errors import UserError
 from attnlab.runs.record import RunRecord
-from attnlab.runs.store import SILENCE, RunStore, find_run, read_metrics, read_run
+from attnlab.runs.store import SILENCE, RunStore, find_run, read_config, read_metrics, read_run
 
 
 def begin(path: Path) -> RunRecord:
@@ -111,3 +111,11 @@ def test_a_run_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_metrics_are_read_up_to_a_line_that_was_cut_off(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3, "val/')
     assert read_metrics(tmp_path) == [{"step": 1}, {"step": 2}]
+
+
+def test_the_config_is_read_as_plain_values_and_a_damaged_one_is_empty(tmp_path: Path) -> None:
+    begin(tmp_path / "first")
+    for text, expected in (("dim: 8\ndata: {length: 5-10}\n", {"dim": 8, "data": {"length": "5-10"}}), ("dim: [8", {})):
+        (tmp_path / "first" / "config.yaml").write_text(text)
+        assert read_config(tmp_path / "first") == expected
+    assert read_config(tmp_path / "nowhere") == {}

@@ -106,6 +106,7 @@ def test_the_facts_of_a_run_are_in_its_meta(runs: Path) -> None:
     assert len(meta["data_sha256"]) == 64
     assert meta["versions"]["torch"] == torch.__version__
     assert json.loads((runs / "reverse" / "meta.json").read_text())["data_sha256"] is None
+    assert (meta["key_metric"], meta["key_mode"]) == ("mae", "min")
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ log = logging.getLogger("attnlab")
 
 def console() -> Console:
     """The screen; as wide as the terminal, or wide enough for our tables where there is none."""
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 120)
+    width = None if sys.stdout.isatty() else 120
+    return Console(file=sys.stdout, highlight=False, width=width, force_jupyter=False)  # text, in a notebook as well
 
 
 def say(content: str | Table) -> None:
     """Prints, and keeps the plain text."""
     console().print(content, soft_wrap=isinstance(content, str))
-    plain = Console(file=io.StringIO(), width=120)
+    plain = Console(file=io.StringIO(), width=120, force_jupyter=False)
     plain.print(content, soft_wrap=isinstance(content, str))
     assert isinstance(plain.file, io.StringIO)
     log.info(plain.file.getvalue().rstrip())

@@ -54,7 +54,7 @@ def test_several_values_become_the_parameters_of_a_sweep(server: Server) -> None
         "parameters": {
             "encoder": {"values": ["lstm", "gru"]},
             "encoder.num_layers": {"values": [1, 2]},
-            "encoder.bidirectional": {"values": ["true", "false"]},
+            "encoder.bidirectional": {"values": [True, False]},
             "optimizer.lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1e-2},
             "head.dropout": {"distribution": "uniform", "min": 0.0, "max": 0.5},
             "seed": {"values": [1, 2, 3]},

@@ -92,12 +92,7 @@ def _parameter(override: Override) -> dict[str, Any]:
         return {"distribution": kind, "min": value.start, "max": value.end}
     if isinstance(value, Glob):
         raise UserError(f"{override.input_line} names no values; list them with commas")
-    values = list(override.sweep_iterator(transformer=Transformer.identity))
-    return {"values": [number if _is_number(number) else Transformer.encode(number) for number in values]}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return {"values": list(override.sweep_iterator(transformer=Transformer.encode))}
 
 
 def _ask_for_a_server() -> None:

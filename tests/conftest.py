@@ -54,8 +54,9 @@ def _same_numbers() -> None:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[..., Path]:
+def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Writes the record of a finished run into runs/, as training would have left it."""
+    monkeypatch.setattr("attnlab.runs.record._git", lambda: None)  # two processes for each of many records
 
     def make(
         summary: Mapping[str, Any],

@@ -54,7 +54,7 @@ def test_two_runs_are_seen_side_by_side(dashboard: str, open_page: Open, picture
     boxes = [page.get_by_role("region", name=f"reverse_{name}_s1").bounding_box() for name in ("additive", "dot")]
     assert boxes[0]["y"] == boxes[1]["y"]  # type: ignore[index]
     assert boxes[0]["x"] < boxes[1]["x"]  # type: ignore[index]
-    picture(page, "attention")
+    picture(page, "attention_1280")
     page.get_by_role("button", name="Switch between light and dark").click()
     picture(page, "attention_dark")
 

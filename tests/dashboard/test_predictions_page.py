@@ -33,7 +33,7 @@ def test_a_tour_is_stepped_through(dashboard: str, open_page: Open, picture: Pic
     )
     assert chosen
     assert page.locator(".bars > span").first.inner_text() == chosen[2]  # the heaviest is chosen
-    picture(page, "predictions_tour")
+    picture(page, "predictions_tour_1280")
     assert "step=3" in page.url
     page.reload()
     expect(page.locator("svg.tour")).to_have_attribute("data-legs", "2")
@@ -69,7 +69,7 @@ def test_errors_of_a_sequence_are_marked_and_its_steps_explained(
     expect(panel.locator("p.readout").first).to_contain_text("step 1 looked at")
     first.press("ArrowRight")
     expect(panel.locator("button.token.current")).to_have_attribute("aria-label", re.compile("^step 2: "))
-    picture(page, "predictions_sequence")
+    picture(page, "predictions_sequence_1280")
 
 
 def test_a_forecast_is_seen_with_its_band_for_each_variable(dashboard: str, open_page: Open, picture: Picture) -> None:
@@ -80,7 +80,7 @@ def test_a_forecast_is_seen_with_its_band_for_each_variable(dashboard: str, open
         re.compile(r"at each step, 80 % of its errors on the other \d+ kept test examples lie")
     )
     expect(panel.locator("canvas.heatmap")).to_be_visible()
-    picture(page, "predictions_forecast")
+    picture(page, "predictions_forecast_1280")
     page.get_by_label("Variable").select_option(label="temperature")
     expect(panel.locator(".chart.forecast canvas")).to_be_visible()
     assert "variable=1" in page.url

@@ -20,7 +20,7 @@ def test_a_report_is_exported_and_opens_without_a_network(
     preview = page.frame_locator("iframe")
     expect(preview.get_by_role("heading", level=1)).to_have_text("attention on reverse", timeout=PATIENCE)
     expect(page.locator(".bar")).to_contain_text("4 finished runs of the selected on reverse")
-    picture(page, "report")
+    picture(page, "report_1280")
     with page.expect_download(timeout=PATIENCE) as download:
         page.get_by_role("link", name="Download HTML").click()
     file = tmp_path / "report.html"

@@ -42,9 +42,6 @@ def run(arguments: list[str]) -> int:
         print(f"attnlab {__version__}")
         return DONE
     command, *rest = arguments
-    # Torch's threads wait for each other by spinning. Without a bound, another busy process makes small models tens of
-    # times slower (an LSTM step: 0.02 s alone, 6 s beside two busy processes; bounded: 0.02 s and 0.25 s).
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         if command not in COMMANDS:
             raise UserError(f"attnlab {command} is not a command; {near_miss(command, COMMANDS)}")

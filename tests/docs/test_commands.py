@@ -184,18 +184,19 @@ def type_in(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     elif command == "train" and not set(rest) & {"--cfg", "-h", "--help"}:
         words = ["train", *smaller(rest)]
     capsys.readouterr()
+    status = status_of(words)
+    assert status == 0, f"attnlab {shlex.join(words)}\n{capsys.readouterr().err}"
+
+
+def status_of(words: list[str]) -> int:
     try:
-        status = run(words)
+        return run(words)
     except SystemExit as ended:  # as argparse ends
-        status = int(ended.code or 0)
-    said = capsys.readouterr()
-    assert status == 0, f"attnlab {shlex.join(words)}\n{said.err}"
+        return int(ended.code or 0)
 
 
 def check_options(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        run([words[0], "--help"])
-    assert ended.value.code == 0
+    assert status_of([words[0], "--help"]) == 0
     known = capsys.readouterr().out
     for option in words[1:]:
         if option.startswith("-"):

@@ -45,8 +45,16 @@ SWEEP = {
 }
 
 
+#: What is added for pictures, which should show runs that have learned something.
+LONGER = {
+    "reverse": ["data.num_train=320", "trainer.max_steps=100", "trainer.max_epochs=5", "optimizer.lr=0.02", "dim=24"],
+    "tsp": ["data.num_train=512", "trainer.max_epochs=4", "dim=32"],
+    "forecast": ["trainer.max_steps=80", "trainer.max_epochs=20", "dim=16"],
+}
+
+
 @pytest.fixture(scope="session")
-def sweep(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def sweep(tmp_path_factory: pytest.TempPathFactory, worker_id: str, pytestconfig: pytest.Config) -> Path:
     """A folder of six finished runs. Read it only: it is trained once for all processes of the tests."""
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
@@ -56,6 +64,8 @@ def sweep(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
             write_measurements(shared / "measurements.csv")
             for name, overrides in SWEEP.items():
                 more = [f"data.path={shared / 'measurements.csv'}"] if name == "forecast" else []
+                if pytestconfig.getoption("--pictures"):
+                    more += LONGER[name.partition("_")[0]]
                 status = cli.run(["train", *overrides, *more, f"hydra.run.dir={folder / name}"])
                 assert status == 0, name
             (folder / "complete").touch()

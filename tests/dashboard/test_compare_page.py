@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,14 @@ def panel(page: Page, heading: str) -> Locator:
     return page.locator("section.panel").filter(has=page.get_by_role("heading", name=heading))
 
 
-def test_a_selection_is_compared_in_every_respect(page: Page, picture: Callable[..., None]) -> None:
+def test_a_selection_is_compared_in_every_respect(page: Page, sweep: Path, picture: Callable[..., None]) -> None:
+    steps = json.loads((sweep / "reverse_dot_s1" / "summary.json").read_text())["steps"]
     page.get_by_role("searchbox").fill("reverse")
     expect(page.locator("tbody tr[data-id]")).to_have_count(4)
     page.get_by_role("checkbox", name="Select all shown").check()
     page.get_by_role("link", name="Compare", exact=True).last.click()
     expect(page.get_by_text("4 runs selected")).to_be_visible()
-    expect(panel(page, "Learning curves")).to_contain_text("4 curves up to step 9")
+    expect(panel(page, "Learning curves")).to_contain_text(f"4 curves up to step {steps}")
     for heading in ("Learning curves", "Quality against cost", "Parallel coordinates"):
         expect(panel(page, heading).locator("canvas")).to_be_visible()
     expect(panel(page, "Quality against cost")).to_contain_text("of 4 on the Pareto front")

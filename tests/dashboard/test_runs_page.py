@@ -42,7 +42,7 @@ def test_text_and_conditions_on_any_key_filter(page: Page) -> None:
         ("encoder!=gru", 1),
         ("data.num_points=5", 1),
         ("num_symbols=5 seed>1", 2),
-        ("max_steps=8", 1),
+        ("num_symbols>4", 4),
         ("-reverse", 2),
         ('id~"dot_s"', 2),
         ("status=finished", 6),

@@ -7,6 +7,9 @@ from importlib import metadata
 from pathlib import Path
 
 
+GLOBALS = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
+
+
 def vega_bundle() -> str:
     """Sets vegaEmbed, vega and vegaLite on the window. Bundling takes a second or more, so the script is kept."""
     kept = _cache_dir() / f"vega-{metadata.version('vl-convert-python')}.js"
@@ -16,7 +19,7 @@ def vega_bundle() -> str:
         pass
     import vl_convert
 
-    script = str(vl_convert.javascript_bundle())
+    script = str(vl_convert.javascript_bundle(GLOBALS))
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         temporary = kept.with_name(f".{kept.name}.{os.getpid()}")

@@ -139,7 +139,14 @@ def forecasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows += [f"2024-01-{2 + hour // 24:02d} {hour % 24:02d}:00,{hour % 5},{hour % 7}" for hour in range(96)]
     (folder / "table.csv").write_text("\n".join(["date,a,b", *rows]) + "\n")
     words = [
-        *["data=table", f"data.path={folder}/table.csv", "data.time=date", "data.lookback=6", "data.horizon=2"],
+        *[
+            "data=table",
+            f"data.path={folder}/table.csv",
+            "data.time=date",
+            "data.lookback=6",
+            "data.horizon=2",
+            "data.season=3",
+        ],
         *["encoder=transformer", "encoder.num_layers=1", "attention.num_heads=2", "dim=8", "data.batch_size=16"],
         *["trainer=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "logger=wandb"],
         *["logger.wandb.gradients=true", "logger.wandb.tags=[quick]", "logger.wandb.notes=a look", "seed=3"],

@@ -6,7 +6,6 @@ import os
 from importlib import metadata
 from pathlib import Path
 
-
 GLOBALS = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"
 
 

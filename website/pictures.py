@@ -217,7 +217,7 @@ def looking() -> Image.Image:
 
 def pointing() -> Image.Image:
     """Tours of a pointer network after a short training."""
-    return _drawn_by_a_run("tours.png", "experiment=tsp10", "dim=64", "trainer.max_epochs=2")
+    return _drawn_by_a_run("tours.png", "experiment=tsp10", "dim=64", "trainer.max_epochs=4")
 
 
 def _drawn_by_a_run(name: str, *overrides: str) -> Image.Image:

@@ -15,8 +15,15 @@ log = logging.getLogger("attnlab")
 
 def console() -> Console:
     """The screen; as wide as the terminal, or wide enough for our tables where there is none."""
-    width = None if sys.stdout.isatty() else 120
-    return Console(file=sys.stdout, highlight=False, width=width, force_jupyter=False)  # text, in a notebook as well
+    # A notebook calls itself a terminal, but no line of it can be written anew: there it is text, line by line.
+    notebook = "ipykernel" in sys.modules
+    return Console(
+        file=sys.stdout,
+        highlight=False,
+        width=None if sys.stdout.isatty() and not notebook else 120,
+        force_terminal=False if notebook else None,
+        force_jupyter=False,
+    )
 
 
 def say(content: str | Table) -> None:

@@ -176,7 +176,11 @@ def test_tables_hold_a_row_for_each_example_site_and_step(forecasts: Path) -> No
         weights = maps["head.attention"][0, 1].astype(float)
         assert first["peak"] == pytest.approx(weights.max(-1).mean(), abs=1e-4)
         assert first["entropy"] == pytest.approx(-(weights * np.log2(weights)).sum(-1).mean(), abs=1e-2)
-        assert (file.parent / "files" / first["map"]["path"]).is_file()
+    assert first["map"] == "Image"  # whose file travels in the table's artifact
+    (kept,) = (record["artifact"] for record in records if "tables/attention.table.json" in str(record.get("artifact")))
+    pictures = [entry for entry in kept["manifest"]["contents"] if entry["path"].startswith("media/images/")]
+    assert len({entry["path"] for entry in pictures}) == len(pictures) > 0
+    assert all(Path(entry["local_path"]).read_bytes().startswith(b"\x89PNG") for entry in pictures)
     described = json.loads((forecasts / "first" / "predictions" / "test.json").read_text())
     answered = table(file, records, "tables/predictions")
     assert [row["example"] for row in answered] == [example["index"] for example in described["examples"]]

@@ -13,7 +13,9 @@ from attnlab.runs.record import RunRecord
 
 def begin(path: Path, data: str, **choices: str) -> RunRecord:
     chosen = {"data": data, "encoder": "lstm", "attention": "additive", **choices}
-    return RunRecord.create(path, config_yaml="", overrides=[], choices=chosen, seed=1)
+    record = RunRecord.create(path, config_yaml="", overrides=[], choices=chosen, seed=1)
+    record.update(key_metric={"tsp": "gap", "reverse": "exact_match", "beijing": "mae"}[data])
+    return record
 
 
 @pytest.fixture

@@ -9,11 +9,8 @@ from pathlib import Path
 
 from attnlab.config import near_miss
 from attnlab.errors import UserError
+from attnlab.runs.metrics import MORE_IS_BETTER, key_metric
 from attnlab.runs.store import RunStore, RunSummary
-
-#: Metric that ranks runs, by what they were trained on: the first that a run has.
-RANKING = ("test/mae", "test/gap", "test/exact_match")
-RISING = ("accuracy", "exact_match", "area_coverage")
 
 
 def main(arguments: list[str]) -> int:
@@ -53,14 +50,14 @@ def _ranked(runs: list[RunSummary], key: str | None) -> list[RunSummary]:
 
 
 def _ranking_key(run: RunSummary) -> str:
-    return next((key for key in RANKING if key in run.summary), "")
+    return key_metric(run) or ""
 
 
 def _order(run: RunSummary, key: str) -> float:
     value = run.summary.get(key)
     if not isinstance(value, (int, float)) or math.isnan(value):
         return math.inf  # runs without the number come last
-    return -value if key.rpartition("/")[2] in RISING else value
+    return -value if key.rpartition("/")[2] in MORE_IS_BETTER else value
 
 
 def _print(runs: list[RunSummary], folder: str, key: str | None) -> None:

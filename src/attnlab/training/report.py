@@ -16,14 +16,13 @@ from attnlab.batch import Batch
 from attnlab.data.base import DataModule
 from attnlab.data.forecasting import Forecasting
 from attnlab.runs import record as names
+from attnlab.runs.metrics import MORE_IS_BETTER
 from attnlab.runs.record import RunRecord
 from attnlab.training.progress import clock
 from attnlab.training.task import Task
 
 #: Columns of original units that still fit a terminal.
 MAX_VARIABLES = 7
-#: Shares of what is right; of all other metrics less is better.
-MORE_IS_BETTER = ("accuracy", "exact_match", "solved")
 
 
 def results_table(summary: Mapping[str, Any], data: DataModule, record: RunRecord) -> Table:

@@ -16,7 +16,7 @@ log = logging.getLogger("attnlab")
 def console() -> Console:
     """The screen; as wide as the terminal, or wide enough for our tables where there is none."""
     # A notebook calls itself a terminal, but no line of it can be written anew: there it is text, line by line.
-    notebook = "ipykernel" in sys.modules
+    notebook = type(sys.stdout).__module__.startswith("ipykernel")
     return Console(
         file=sys.stdout,
         highlight=False,

@@ -210,28 +210,26 @@ def having(found: Callable[[Path], object]) -> pytest.MarkDecorator:
     )
 
 
-@having(commands)
-def test_every_command_of_a_page_can_be_typed(page: Path, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@having(lambda page: commands(page) or python_blocks(page))
+def test_every_command_of_a_page_can_be_typed(
+    page: Path, desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for program, *words in commands(page):
         if program == "make":
             check_target(words)
         else:
             type_in(words, capsys)
+    train = attnlab.train
+    monkeypatch.setattr(attnlab, "train", lambda *words: train(*smaller(list(words))))
+    names: dict[str, object] = {}
+    for code in python_blocks(page):
+        exec(compile(code, str(page), "exec"), names)
 
 
 def check_target(words: list[str]) -> None:
     """A target that is there. What it does the CI does itself."""
     done = subprocess.run(["make", "-n", *words], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-@having(python_blocks)
-def test_every_use_from_python_runs(page: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    train = attnlab.train
-    monkeypatch.setattr(attnlab, "train", lambda *words: train(*smaller(list(words))))
-    names: dict[str, object] = {}
-    for code in python_blocks(page):
-        exec(compile(code, str(page), "exec"), names)
 
 
 def test_commands_are_found_in_blocks_and_in_sentences(tmp_path: Path) -> None:

@@ -39,11 +39,12 @@ def build(entity: str, project: str, data: str) -> Any:
     if data not in choices("data"):
         raise UserError(f"--data {data} is not an option; {near_miss(data, choices('data'))}")
     try:
-        import wandb_workspaces.reports.v2 as panels
+        import wandb_workspaces.reports.v2 as reports
         import wandb_workspaces.workspaces as ws
     except ImportError as error:
         raise UserError("wandb_workspaces is needed and not installed; pip install 'attnlab[wandb-report]'") from error
 
+    panels: Any = reports  # the library's types do not name what it exports
     metric, mode = key_metric(data)
     curves = [panels.LinePlot(title=key, x="trainer/global_step", y=[key]) for key in ("train/loss", f"val/{metric}")]
     results = [

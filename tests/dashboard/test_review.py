@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,16 @@ def test_changes_are_kept_and_the_rest_stays(tmp_path: Path) -> None:
         "tags": ["good", "paper"],
         "note": "the third try",
     }
+
+
+def test_changes_that_arrive_together_are_all_kept(tmp_path: Path) -> None:
+    changes = [{"tags": ["paper"]}, {"note": "again"}, {"pinned": True}, {"hidden": True}]
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with ThreadPoolExecutor(len(changes)) as pool:
+            list(pool.map(lambda change, folder=folder: write_review(folder, change), changes))
+        assert read_review(folder) == {"hidden": True, "pinned": True, "tags": ["paper"], "note": "again"}
 
 
 def test_a_review_of_nothing_leaves_no_file(tmp_path: Path) -> None:

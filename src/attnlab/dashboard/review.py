@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from attnlab.runs.record import write_json
 REVIEW = "review.json"
 NOTHING: dict[str, Any] = {"hidden": False, "pinned": False, "tags": [], "note": ""}
 LONGEST_NOTE = 20_000
+#: Two changes that arrive together, such as tags and a note, must both be kept.
+_WRITING = threading.Lock()
 
 
 def read_review(folder: Path) -> dict[str, Any]:
@@ -31,11 +34,12 @@ def write_review(folder: Path, changes: Any) -> dict[str, Any]:
     """
     if not isinstance(changes, dict):
         raise UserError(f"a review is an object with {', '.join(NOTHING)}, not {changes!r}")
-    review = _checked({**read_review(folder), **changes})
-    if review == NOTHING:
-        (folder / REVIEW).unlink(missing_ok=True)
-    else:
-        write_json(folder / REVIEW, review)
+    with _WRITING:
+        review = _checked({**read_review(folder), **changes})
+        if review == NOTHING:
+            (folder / REVIEW).unlink(missing_ok=True)
+        else:
+            write_json(folder / REVIEW, review)
     return review
 
 

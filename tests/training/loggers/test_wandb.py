@@ -203,7 +203,7 @@ def test_artifacts_lead_from_the_data_to_the_model_and_its_predictions(forecasts
     assert dataset["name"] == "data-table"
     assert json.loads(dataset["metadata"])["sha256"] == meta["data_sha256"]
     assert not model.get("use_after_commit")
-    assert model["aliases"] == ["latest", "best"]
+    assert sorted(model["aliases"]) == ["best", "latest"]
     assert json.loads(model["metadata"])["encoder"] == "transformer"
     kept = {entry["path"]: Path(entry["local_path"]) for entry in model["manifest"]["contents"]}
     assert set(kept) == {"best.ckpt", "config.yaml"}

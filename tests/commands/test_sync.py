@@ -69,7 +69,7 @@ def test_a_dry_run_uploads_nothing(
     ("words", "refusal"),
     [
         (["run_dir=nowhere"], "nowhere is not a folder of runs"),
-        (["seed=1"], "attnlab sync takes run_dir=DIR, not seed=1"),
+        (["seed=1"], "attnlab sync does not know seed=1; say run_dir=DIR"),
     ],
 )
 def test_what_it_does_not_know_is_refused(

@@ -8,6 +8,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
+from attnlab.commands.selection import run_folder
 from attnlab.errors import UserError
 
 PORT = 8642
@@ -25,12 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default {PORT}; 0 takes any that is free")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     options = parser.parse_args(arguments)
-    folder = Path("runs")
-    for override in options.overrides:
-        key, _, value = override.partition("=")
-        if key != "run_dir" or not value:
-            raise UserError(f"attnlab dashboard does not know {override}; say run_dir=DIR")
-        folder = Path(value)
+    folder = run_folder("dashboard", options.overrides)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder of runs (looked from {Path.cwd()}); say run_dir=DIR")
     serve(folder, options.port, open_browser=not options.no_browser)

@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+from attnlab.commands.selection import run_folder
 from attnlab.config import near_miss
 from attnlab.errors import UserError
 from attnlab.runs.metrics import MORE_IS_BETTER, key_metric
@@ -26,13 +27,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if options.limit is not None and options.limit < 1:
         raise UserError(f"--limit {options.limit} would show nothing; give a number of at least 1")
-    folder = "runs"
-    for override in options.overrides:
-        key, _, value = override.partition("=")
-        if key != "run_dir" or not value:
-            raise UserError(f"attnlab runs does not know {override}; say run_dir=DIR")
-        folder = value
-    runs = _ranked(RunStore(Path(folder)).list(), options.sort)[: options.limit]
+    folder = run_folder("runs", options.overrides)
+    runs = _ranked(RunStore(folder).list(), options.sort)[: options.limit]
     if options.json:
         print(json.dumps([run.to_dict() for run in runs], indent=2))
     else:
@@ -60,7 +56,7 @@ def _order(run: RunSummary, key: str) -> float:
     return -value if key.rpartition("/")[2] in MORE_IS_BETTER else value
 
 
-def _print(runs: list[RunSummary], folder: str, key: str | None) -> None:
+def _print(runs: list[RunSummary], folder: Path, key: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""The options by which `compare` and `table` choose and arrange runs."""
+"""How commands are told which runs: run_dir=DIR, and the options by which `compare` and `table` arrange them."""
 
 from __future__ import annotations
 
@@ -26,6 +26,25 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--best", choices=("min", "max"), help="which end of the metric is best (as the records say)")
 
 
+def run_folder(command: str, overrides: Sequence[str], *, or_else: str = "") -> Path:
+    """The DIR of run_dir=DIR; runs where nothing was said.
+
+    Args:
+        or_else: what else a word that is not known may have been meant as; {} stands for the word.
+
+    Raises:
+        UserError: something else was said.
+    """
+    folder = "runs"
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key != "run_dir" or not value:
+            advice = f"say run_dir=DIR{or_else.format(override)}"
+            raise UserError(f"attnlab {command} does not know {override}; {advice}")
+        folder = value
+    return Path(folder)
+
+
 def arrangement(command: str, options: argparse.Namespace, *, by: str, over: str) -> Any:
     """The runs that were asked for, arranged; by and over are keys, separated by commas.
 
@@ -35,13 +54,8 @@ def arrangement(command: str, options: argparse.Namespace, *, by: str, over: str
     from attnlab.comparison import arrange, candidates, choose
     from attnlab.runs.store import RunStore
 
-    folder = "runs"
-    for override in options.overrides:
-        key, _, value = override.partition("=")
-        if key != "run_dir" or not value:
-            raise UserError(f"attnlab {command} does not know {override}; say run_dir=DIR, or --where {override}")
-        folder = value
-    runs = RunStore(Path(folder)).list()
+    folder = run_folder(command, options.overrides, or_else=", or --where {}")
+    runs = RunStore(folder).list()
     chosen = choose(candidates(run for run in runs if run.status != "broken"), _where(options.where))
     if not any(item.run.status == "finished" for item in chosen):
         raise UserError(f"no finished run to compare in {folder}; attnlab train makes one")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from attnlab.commands.selection import run_folder
 from attnlab.errors import UserError
 
 
@@ -20,12 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("overrides", nargs="*", metavar="run_dir=DIR")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be uploaded")
     options = parser.parse_args(arguments)
-    folder = Path("runs")
-    for word in options.overrides:
-        key, _, value = word.partition("=")
-        if key != "run_dir" or not value:
-            raise UserError(f"attnlab sync takes run_dir=DIR, not {word}")
-        folder = Path(value)
+    folder = run_folder("sync", options.overrides)
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder of runs (looked from {Path.cwd()}); say run_dir=DIR")
     waiting, uploaded = offline_runs(folder)

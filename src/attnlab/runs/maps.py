@@ -46,21 +46,19 @@ class AttentionRecord:
         return sorted(self.files)
 
     def sites(self) -> list[Site]:
-        """Those of the latest epoch that can be read; it may be half-written."""
-        for epoch in reversed(self.epochs):
-            try:
-                return [Site(name, *shape[1:]) for name, shape in _shapes(self.files[epoch]).items()]
-            except (OSError, ValueError, zipfile.BadZipFile):
-                continue
-        return []
+        return [Site(name, *shape[1:]) for name, shape in self._latest_shapes().items()]
 
     def num_examples(self) -> int:
+        return next((shape[0] for shape in self._latest_shapes().values()), 0)
+
+    def _latest_shapes(self) -> dict[str, tuple[int, ...]]:
+        """site → [examples, heads, queries, items], of the latest epoch that can be read: one may be half-written."""
         for epoch in reversed(self.epochs):
             try:
-                return next((shape[0] for shape in _shapes(self.files[epoch]).values()), 0)
+                return _shapes(self.files[epoch])
             except (OSError, ValueError, zipfile.BadZipFile):
                 continue
-        return 0
+        return {}
 
     def overview(self) -> dict[str, Any]:
         """What there is to choose from."""
@@ -125,7 +123,7 @@ class AttentionRecord:
         length, inputs = self.described["padded_length"], self.described["examples"][example]["inputs"]
         said = read_description(self.files[epoch].with_suffix(".json")).get("said")
         steps = said[example] if said else [str(step + 1) for step in range(shape[0])]
-        places = places_of(site, shape, length, inputs, steps)
+        places = places_of(site, shape, length, inputs, steps, self.described.get("variables", ()))
         if (
             self.described.get("input") == "series" and places.row_title == "said"
         ):  # forecasts stand behind what is read

@@ -10,12 +10,12 @@ import torch
 
 from attnlab.attention import Attention, ScoredAttention
 from attnlab.attention.window import NoWindow
-from attnlab.embedders import embedder_for, question_embedder_for
+from attnlab.embedders import VariableEmbedder, embedder_for, question_embedder_for
 from attnlab.encoders.base import Encoder
 from attnlab.errors import IncompatibleError
 from attnlab.heads.base import Head
 from attnlab.model import Model
-from attnlab.spec import DataSpec
+from attnlab.spec import DataSpec, Forecast, Series
 
 EncoderRecipe = Callable[..., Encoder]
 HeadRecipe = Callable[..., Head]
@@ -49,7 +49,8 @@ def build_model(
     if problems:
         raise IncompatibleError(str(names), problems)
     try:
-        embedder = embedder_for(spec.input, dim)
+        of_variables = recipe_class(encoder).of_variables
+        embedder = VariableEmbedder(spec.max_length, dim) if of_variables else embedder_for(spec.input, dim)
         built_encoder = encoder(dim, spec)
         if spec.question is None:
             model = Model(embedder, built_encoder, head(spec.output, built_encoder.output_dim))
@@ -83,10 +84,21 @@ def find_problems(
         )
     if spec.question is not None and not head_class.answers_questions:
         problems.append(f"{names['head']} takes no question, and {names['data']} asks one; choose head=pool")
-    if head_class.needs_aligned and not recipe_class(encoder).aligned:
+    of_variables = recipe_class(encoder).of_variables
+    if of_variables and not (isinstance(spec.input, Series) and isinstance(spec.output, Forecast)):
+        problems.append(
+            f"{names['encoder']} attends among variables that are seen in windows of one length, and {names['data']} "
+            "has none; choose another encoder"
+        )
+    elif head_class.needs_aligned and not recipe_class(encoder).aligned:
         problems.append(
             f"{names['head']} needs a state for each input position, and {names['encoder']} returns memory slots; "
             "choose another encoder"
+        )
+    if head_class.needs_variables and not of_variables:
+        problems.append(
+            f"{names['head']} reads the forecast of a variable from a state of its own, and {names['encoder']} has "
+            "none for it; choose encoder=inverted_transformer, or leave head= out"
         )
     encoder_attention, head_attention = site_recipe(encoder), site_recipe(head)
     if encoder_attention is not None and not recipe_class(encoder_attention).attends:

@@ -20,6 +20,20 @@ class VectorEmbedder(nn.Module):
         return self.linear(inputs.to(self.linear.weight.dtype))  # trainer.precision=bf16-true makes weights narrower
 
 
+class VariableEmbedder(nn.Module):
+    """A whole series in each place: one linear map of a variable's window, the same for all variables.
+
+    Liu et al. 2024, arXiv:2310.06625, §3.1: h_n = Embedding(X_{:,n}).
+    """
+
+    def __init__(self, length: int, dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(length, dim)
+
+    def forward(self, inputs: Float[Tensor, "batch time variables"]) -> Float[Tensor, "batch variables dim"]:
+        return self.linear(inputs.transpose(1, 2).to(self.linear.weight.dtype))
+
+
 class TokenEmbedder(nn.Module):
     """Tokens: one learned vector each. Padding (0) stays zero."""
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -42,6 +45,26 @@ def test_a_map_is_scrubbed_through_training(dashboard: str, open_page: Open, swe
     assert "epoch=0" in page.url
     page.reload()  # the link keeps the view
     expect(page.locator(".maps")).to_have_attribute("data-epoch", "0")
+
+
+def test_a_run_that_is_being_trained_grows_new_epochs(copied_sweep: Path, open_page: Open) -> None:
+    run = copied_sweep / "reverse_dot_s1"
+    meta = json.loads((run / "meta.json").read_text())
+    mine = {"pid": os.getpid(), "host": socket.gethostname()}
+    (run / "meta.json").write_text(json.dumps({**meta, "status": "running", **mine}))
+    newest = run / "attention" / "epoch_002.npz"
+    weights = newest.read_bytes()
+    newest.unlink()
+    with serving(copied_sweep) as address:
+        page = open_page(f"{address}/#/attention?run=reverse_dot_s1")
+        maps = page.locator(".maps")
+        expect(maps).to_have_attribute("data-epoch", "1")
+        newest.write_bytes(weights)
+        expect(maps).to_have_attribute("data-epoch", "2", timeout=10_000)
+        page.get_by_role("slider", name="Epoch").press("Home")  # who looks at an earlier one is left there
+        shutil.copy(newest, newest.with_name("epoch_003.npz"))
+        expect(page.get_by_label("Epoch", exact=True)).to_have_attribute("max", "3", timeout=10_000)
+        expect(maps).to_have_attribute("data-epoch", "0")
 
 
 def test_two_runs_are_seen_side_by_side(dashboard: str, open_page: Open, picture: Picture) -> None:

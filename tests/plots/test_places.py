@@ -33,3 +33,15 @@ def test_nodes_of_a_tree_have_numbers() -> None:
         ["1", "2", "3", "4"],
         "item",
     )
+
+
+def test_where_states_belong_to_variables_both_axes_are_variables_and_a_heads_columns_are() -> None:
+    places = places_of("encoder.layers.0.attention", (2, 2), 3, INPUTS, SAID, ["warm", "wet"])
+    assert (places.rows, places.row_title, places.columns, places.column_title) == (
+        ["warm", "wet"],
+        "variable",
+        ["warm", "wet"],
+        "variable",
+    )
+    places = places_of("head.attention", (2, 2), 3, INPUTS, SAID, ["warm", "wet"])
+    assert (places.rows, places.columns, places.column_title) == (SAID, ["warm", "wet"], "variable")

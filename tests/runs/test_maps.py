@@ -54,6 +54,18 @@ def test_a_map_has_names_and_no_padding(run: Path) -> None:
     ]
 
 
+def test_where_states_belong_to_variables_their_names_are_on_both_axes(run: Path) -> None:
+    file = run / "attention" / "examples.json"
+    described = json.loads(file.read_text()) | {"input": "series", "variables": ["load", "wind", "rain", "sine of day"]}
+    file.write_text(json.dumps(described))
+    weights = np.ones((1, 1, 4, 4), dtype=np.float16) / 4
+    np.savez_compressed(run / "attention" / "epoch_003.npz", **{"encoder.layers.0.attention": weights})
+    found = AttentionRecord(run).map(3, "encoder.layers.0.attention", 0)
+    assert found["rows"] == found["columns"] == described["variables"]
+    assert found["row_title"] == found["column_title"] == "variable"
+    assert found["distance"] is None  # no variable is nearer than another
+
+
 def test_without_a_head_the_mean_of_all_is_shown(run: Path) -> None:
     weights, _ = AttentionRecord(run).weights(3, "head.attention", 0)
     np.testing.assert_array_equal(weights, [[0.5, 0, 0.5], [0, 1, 0], [0.5, 0, 0.5]])

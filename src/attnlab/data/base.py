@@ -15,7 +15,7 @@ from torchmetrics import Metric
 
 from attnlab.batch import Batch
 from attnlab.errors import UserError
-from attnlab.spec import END, PAD, DataSpec, Forecast, Number, StepLabels, Tokens, TokenSequence
+from attnlab.spec import END, PAD, DataSpec, Forecast, Number, Series, StepLabels, Tokens, TokenSequence
 
 #: train, val, test, or one of the further tests that a dataset names.
 Split = str
@@ -85,6 +85,11 @@ class DataModule(L.LightningDataModule, ABC):
         if isinstance(self.spec.input, Tokens):
             return [token_label(token) for token in batch.inputs[0, :length].tolist()]
         return [str(position) for position in range(length)]
+
+    def variable_labels(self) -> list[str]:
+        """The names of a series' variables, for the axes of a picture where states belong to them."""
+        assert isinstance(self.spec.input, Series)
+        return [str(number + 1) for number in range(self.spec.input.channels)]
 
     def question_label(self, split: Split, index: int) -> str | None:
         """The question that comes with an example, for people; None where the data ask none."""

@@ -136,6 +136,10 @@ class Forecasting(DataModule):
         """The times of the look-back's rows."""
         return self._times(split, index, range(-self.lookback, 0))
 
+    def variable_labels(self) -> list[str]:
+        """The columns, and what else was made of the table."""
+        return self.schema.channels
+
     def answer_labels(self, split: Split, index: int, answer: torch.Tensor) -> list[str]:
         """The times that are forecast."""
         return self._times(split, index, range(self.horizon))

@@ -54,9 +54,18 @@ class TableSchema:
         return [name for name, seconds in CYCLES.items() if seconds > self.step_seconds]
 
     @property
+    def channels(self) -> list[str]:
+        """What each input channel is, for people."""
+        return [
+            *self.numeric,
+            *(f"{name}={category}" for name, categories in self.categories.items() for category in categories),
+            *(f"{name} missing" for name in self.flagged),
+            *(f"{function} of {cycle}" for cycle in self.cycles for function in ("sine", "cosine")),
+        ]
+
+    @property
     def num_channels(self) -> int:
-        categories = sum(len(names) for names in self.categories.values())
-        return len(self.numeric) + categories + len(self.flagged) + 2 * len(self.cycles)
+        return len(self.channels)
 
     @classmethod
     def fit(

@@ -3,6 +3,7 @@ from attnlab.encoders.entity_network import EntityNetwork
 from attnlab.encoders.feedforward import FeedforwardAttention
 from attnlab.encoders.hierarchical import Hierarchical
 from attnlab.encoders.history import HistoryRNN
+from attnlab.encoders.inverted_transformer import InvertedTransformer
 from attnlab.encoders.linear_attention import LinearAttention
 from attnlab.encoders.lstmn import LSTMN
 from attnlab.encoders.min_gru import MinGRU
@@ -24,6 +25,7 @@ __all__ = [
     "FeedforwardAttention",
     "Hierarchical",
     "HistoryRNN",
+    "InvertedTransformer",
     "LinearAttention",
     "MinGRU",
     "ReadProcessWrite",

@@ -33,6 +33,9 @@ class Encoder(nn.Module, ABC):
 
     #: Whether states[:, t] belongs to inputs[:, t]. Memory slots do not.
     aligned: ClassVar[bool] = True
+    #: Whether it is given an embedded variable in each place, [B, variables, input_dim], and not an embedded time: then
+    #: the data must be windows of one length, and a state belongs to a variable.
+    of_variables: ClassVar[bool] = False
     #: Whether it owns an attention, which `attention=none` would leave empty.
     attends: ClassVar[bool] = False
     #: The shortest input that reaches every parameter.

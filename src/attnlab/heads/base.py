@@ -28,6 +28,8 @@ class Head(nn.Module, ABC):
     feeds_back: ClassVar[bool] = False
     #: Whether it needs states that belong to the input positions, not memory slots.
     needs_aligned: ClassVar[bool] = False
+    #: Whether it needs states that belong to the input's variables.
+    needs_variables: ClassVar[bool] = False
     #: Whether it can be asked a question; then it is built with question_dim, the question's width.
     answers_questions: ClassVar[bool] = False
 

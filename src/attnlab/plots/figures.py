@@ -37,13 +37,23 @@ def charts(model: Model, data: DataModule, batch: Batch, answers: Tensor) -> dic
     device = next(model.parameters()).device
     maps = attention_maps(model, batch.each(lambda field: field[:1]).to(device))
     looked = {site: weights for site, weights in maps.items() if site == "head.attention"}
-    for chart in attention_charts(data, looked, "test", 0, answers[0], length=batch.inputs.shape[1]).values():
+    of_variables = model.encoder.of_variables
+    for chart in attention_charts(
+        data, looked, "test", 0, answers[0], length=batch.inputs.shape[1], of_variables=of_variables
+    ).values():
         drawn["attention"] = chart
     return drawn
 
 
 def attention_charts(
-    data: DataModule, maps: Mapping[str, np.ndarray], split: Split, index: int, answer: Tensor, *, length: int
+    data: DataModule,
+    maps: Mapping[str, np.ndarray],
+    split: Split,
+    index: int,
+    answer: Tensor,
+    *,
+    length: int,
+    of_variables: bool = False,
 ) -> dict[str, Any]:
     """A heat-map of every site for one example, the mean over its heads, with what stands at each place on the axes.
 
@@ -52,13 +62,15 @@ def attention_charts(
         index: its number in its split.
         answer: what the model answered to it.
         length: of the inputs in the batch, padding included.
+        of_variables: whether the encoder's states belong to variables.
     """
     inputs = data.input_labels(split, index)
     said = data.answer_labels(split, index, answer)
+    variables = data.variable_labels() if of_variables else []
     drawn = {}
     for site, weights in maps.items():
         shown = weights[0].astype(np.float32).mean(0)  # [Q, K]
-        places = places_of(site, shown.shape, length, inputs, said)
+        places = places_of(site, shown.shape, length, inputs, said, variables)
         drawn[site] = plot_attention(
             shown[: len(places.rows), : len(places.columns)],  # without the padding
             places.rows,

@@ -23,14 +23,27 @@ class Places(NamedTuple):
     first_query: int = 0
 
 
-def places_of(site: str, shape: tuple[int, int], length: int, inputs: Sequence[str], said: Sequence[str]) -> Places:
+def places_of(
+    site: str,
+    shape: tuple[int, int],
+    length: int,
+    inputs: Sequence[str],
+    said: Sequence[str],
+    variables: Sequence[str] = (),
+) -> Places:
     """Names for a map [queries, items] of a site.
 
     Args:
         length: of the inputs in their batch, padding included.
         inputs: what stands at each real position of the input.
         said: what was answered at each step.
+        variables: their names, where a state belongs to a variable and not to a position.
     """
+    if variables:
+        names = list(variables)
+        if site.startswith("head"):
+            return Places(list(said), "said", names, "variable")
+        return Places(names, "variable", names, "variable")
     place = _places_of_head if site.startswith("head") else _places_of_encoder
     return place(shape, length, list(inputs), list(said))
 

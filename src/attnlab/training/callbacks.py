@@ -214,6 +214,8 @@ class AttentionMaps(L.Callback):
         if not described.exists():
             inputs = input_descriptions(self.data, "val", indices)
             shared = {"split": "val", "input": kinds(self.data)[0], "padded_length": batch.inputs.shape[1]}
+            if pl_module.model.encoder.of_variables:  # type: ignore[union-attr]
+                shared["variables"] = self.data.variable_labels()
             write_json(described, {**shared, "examples": inputs}, indent=None)
         path = folder / f"epoch_{trainer.current_epoch:03d}.npz"
         said = answer_descriptions(self.data, "val", indices, answers)
@@ -235,7 +237,15 @@ class AttentionMaps(L.Callback):
         maps = attention_maps(model, batch)
         model.eval()
         answer = model.answer(batch)[0].cpu()
-        charts = attention_charts(self.data, maps, "val", 0, answer, length=batch.inputs.shape[1])
+        charts = attention_charts(
+            self.data,
+            maps,
+            "val",
+            0,
+            answer,
+            length=batch.inputs.shape[1],
+            of_variables=model.encoder.of_variables,
+        )
         for site, chart in charts.items():
             chart.save(str(self.record.folder(names.PLOTS) / f"attention_{site}.png"), scale_factor=1.5)
 

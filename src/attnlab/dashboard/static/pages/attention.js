@@ -16,12 +16,12 @@ export async function render(root, state, api) {
   const bar = el("div", { class: "bar" });
   const panels = el("div", { class: "maps" });
   root.replaceChildren(bar, panels);
-  let [sides, epochs, slider, turn] = [[], [], null, 0];
+  let [sides, epochs, slider, turn, watching] = [[], [], null, 0, []];
 
   /** Reads what there is to see of the chosen runs, and builds the controls anew. */
   async function open() {
     const mine = ++turn;
-    slider?.end();
+    leave();
     const ids = [chosenRun(rows, state), state.get("beside")].filter(Boolean);
     const found = await Promise.all(
       ids.map((id) => api.get(`api/runs/${encodeURIComponent(id)}/attention`).catch((error) => ({ error: error.message }))),
@@ -52,7 +52,23 @@ export async function render(root, state, api) {
     }
     panels.classList.toggle("two", sides.length > 1);
     panels.replaceChildren(...sides.map(buildSide));
+    watching = sides.filter(({ id }) => isTraining(id)).map(watch);
     await drawMaps();
+  }
+
+  const isTraining = (id) => rows.find((row) => row.id === id)?.status === "running";
+
+  /** A run that is being trained gets new epochs: the slider grows, and where it stood at the end the map follows. */
+  function watch(side) {
+    return api.poll(`api/runs/${encodeURIComponent(side.id)}/attention`, 3, (found) => {
+      if ((found?.epochs?.length ?? 0) > (side.epochs?.length ?? 0)) open();
+    });
+  }
+
+  function leave() {
+    slider?.end();
+    watching.forEach((end) => end());
+    watching = [];
   }
 
   function buildSide(side) {
@@ -123,7 +139,7 @@ export async function render(root, state, api) {
   await open();
   return () => {
     turn++;
-    slider?.end();
+    leave();
     watched.disconnect();
     themed.disconnect();
   };

@@ -44,14 +44,16 @@ def test_the_best_and_its_ties_are_bold_and_what_is_missing_is_a_dash(table: Pap
 
 def test_latex_has_rules_of_booktabs_and_no_character_that_it_would_trip_over(table: PaperTable) -> None:
     lines = to_latex(table, "A 50 % share & more").splitlines()
-    assert lines[:7] == [
+    assert lines[:9] == [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
         r"  \caption{A 50 \% share \& more}",
-        r"  \begin{tabular}{lrr}",
+        r"  \smallskip",
+        r"  \begin{tabular}{@{}lrr@{}}",
         r"    \toprule",
-        r"     & sort, exact\_match $\uparrow$ & 50\%\_table, mae $\downarrow$ \\",
+        r"     & sort & 50\%\_table \\",
+        r"     & exact\_match $\uparrow$ & mae $\downarrow$ \\",
     ]
     assert r"    lstm & \textbf{0.920 $\pm$ 0.020} & 0.920 $\pm$ 0.020 \\" in lines
     assert r"    min\_gru & 0.530 $\pm$ 0.058 & \textbf{0.530 $\pm$ 0.058} \\" in lines
@@ -65,6 +67,7 @@ def test_latex_has_rules_of_booktabs_and_no_character_that_it_would_trip_over(ta
 
 def test_every_special_character_is_escaped_once() -> None:
     assert escape(r"a\b_{c}^~#$") == r"a\textbackslash{}b\_\{c\}\textasciicircum{}\textasciitilde{}\#\$"
+    assert escape("a|b<c>d") == r"a\textbar{}b\textless{}c\textgreater{}d"
 
 
 def test_csv_has_a_line_for_each_cell_with_all_digits(table: PaperTable) -> None:

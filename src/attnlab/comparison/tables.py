@@ -17,6 +17,9 @@ LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",  # these three are other characters in LaTeX's usual font encoding
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     "–": "--",
     "±": r"$\pm$",
     "α": r"$\alpha$",
@@ -96,7 +99,8 @@ def paper_table(arrangement: Arrangement) -> PaperTable:
 
 
 def to_markdown(table: PaperTable, caption: str | None = None) -> str:
-    lines = [_titles(table), ["---"] + ["---:"] * len(table.columns)]
+    titles = ["", *(f"{column.name}, {_measure(column)}" for column in table.columns)]
+    lines = [titles, ["---"] + ["---:"] * len(table.columns)]
     lines += [
         [row, *(_bold(_cell(column, row), column, row, "**{}**") for column in table.columns)] for row in table.rows
     ]
@@ -105,12 +109,14 @@ def to_markdown(table: PaperTable, caption: str | None = None) -> str:
 
 
 def to_latex(table: PaperTable, caption: str | None = None) -> str:
-    """A floating table of the packages booktabs and nothing else."""
+    """A floating table of the package booktabs and nothing else. The metric stands below the problem, to save width."""
     lines = [r"\begin{table}", r"  \centering"]
     if caption:
-        lines.append(rf"  \caption{{{escape(caption)}}}")
-    lines += [rf"  \begin{{tabular}}{{l{'r' * len(table.columns)}}}", r"    \toprule"]
-    lines += [_latex_line(map(escape, _titles(table))), r"    \midrule"]
+        lines += [rf"  \caption{{{escape(caption)}}}", r"  \smallskip"]  # most classes leave no room below a caption
+    lines += [rf"  \begin{{tabular}}{{@{{}}l{'r' * len(table.columns)}@{{}}}}", r"    \toprule"]
+    for titles in ([column.name for column in table.columns], map(_measure, table.columns)):
+        lines.append(_latex_line(["", *map(escape, titles)]))
+    lines.append(r"    \midrule")
     for row in table.rows:
         cells = [_bold(escape(_cell(column, row)), column, row, r"\textbf{{{}}}") for column in table.columns]
         lines.append(_latex_line([escape(row), *cells]))
@@ -141,9 +147,9 @@ def escape(text: str) -> str:
     return "".join(LATEX.get(character, character) for character in text)
 
 
-def _titles(table: PaperTable) -> list[str]:
-    arrow = {"max": "↑", "min": "↓"}
-    return ["", *(f"{c.name}, {c.metric.removeprefix('test/')} {arrow[c.mode]}" for c in table.columns)]
+def _measure(column: Column) -> str:
+    """The metric, and which end of it is better."""
+    return f"{column.metric.removeprefix('test/')} {'↑' if column.mode == 'max' else '↓'}"
 
 
 def _cell(column: Column, row: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -17,6 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from attnlab.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from attnlab.matrix import Combination
 
 torch.set_num_threads(1)
 
@@ -73,6 +76,14 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
         return begun.path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cells() -> list[Combination]:
+    """The table of combinations. Composing all options takes a while: it is done once per process."""
+    from attnlab.matrix import combinations
+
+    return list(combinations())
 
 
 @pytest.fixture

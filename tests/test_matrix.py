@@ -5,31 +5,26 @@ import pytest
 from attnlab.attention import ScoredAttention
 from attnlab.config import choices, conf_dir
 from attnlab.errors import IncompatibleError
-from attnlab.matrix import DIM, Combination, combinations
+from attnlab.matrix import DIM, Combination
 from attnlab.model import Model
 
 
 @pytest.fixture(scope="module")
-def listed() -> list[Combination]:
-    return list(combinations())
-
-
-@pytest.fixture(scope="module")
-def every(listed: list[Combination]) -> dict[tuple[str, ...], Combination]:
+def every(cells: list[Combination]) -> dict[tuple[str, ...], Combination]:
     """Each combination by the names of its choices, under each dataset that it stands for."""
-    return {(data, *list(cell.choices.values())[1:]): cell for cell in listed for data in cell.alike}
+    return {(data, *list(cell.choices.values())[1:]): cell for cell in cells for data in cell.alike}
 
 
 def normalizes(attention: str) -> bool:
     return "normalizer:" in (conf_dir() / "attention" / f"{attention}.yaml").read_text()
 
 
-def test_each_combination_comes_once(listed: list[Combination], every: dict[tuple[str, ...], Combination]) -> None:
+def test_each_combination_comes_once(cells: list[Combination], every: dict[tuple[str, ...], Combination]) -> None:
     num_attentions = sum(
         len(choices("attention/normalizer")) if normalizes(name) else 1 for name in choices("attention")
     )
     assert len(every) == len(choices("data")) * len(choices("encoder")) * num_attentions
-    assert sum(len(cell.alike) for cell in listed) == len(every)
+    assert sum(len(cell.alike) for cell in cells) == len(every)
 
 
 def test_each_dataset_comes_with_its_usual_head(every: dict[tuple[str, ...], Combination]) -> None:

@@ -1,4 +1,4 @@
-"""The cells of the table of combinations, composed once per process."""
+"""Cells of the table of combinations, found by their choices."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from collections.abc import Callable
 import pytest
 from omegaconf import DictConfig
 
-from attnlab.matrix import Combination, combinations
-
-
-@pytest.fixture(scope="session")
-def cells() -> list[Combination]:
-    return list(combinations())
+from attnlab.matrix import Combination
 
 
 @pytest.fixture(scope="session")

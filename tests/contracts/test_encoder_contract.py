@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attnlab.config import choices, conf_dir, register_resolvers
+from attnlab.config import choices, conf_dir
 from attnlab.encoders import Encoder
-from attnlab.matrix import DIM
+from attnlab.matrix import DIM, Combination
 from attnlab.spec import DataSpec, StepLabels, Tokens, TokenSequence
 
 # Batch 4, time 7, inputs of width 8; encoders are DIM = 12 wide. Both are multiples of 4, for several heads.
@@ -45,6 +45,7 @@ def name_of(variant: str) -> str:
     return VARIANTS[variant][0] if variant in VARIANTS else variant
 
 
+@cache
 def options_of(variant: str) -> Any:
     return OmegaConf.load(conf_dir() / "encoder" / f"{name_of(variant)}.yaml")
 
@@ -93,14 +94,10 @@ def each(*conditions: Callable[[Case], bool], spec: DataSpec = SPEC) -> pytest.M
 
 
 @pytest.fixture(scope="module")
-def recipe_of() -> Recipes:
+def recipe_of(cells: list[Combination]) -> Recipes:
     """An encoder (or a variant of one) and an attention → the encoder's recipe, as Hydra makes it."""
-    register_resolvers()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        encoders = {name: compose("train", overrides=[f"encoder={name}"]).encoder for name in choices("encoder")}
-        attentions = {
-            name: compose("train", overrides=[f"attention={name}"]).attention for name in choices("attention")
-        }
+    encoders = {cell.choices["encoder"]: cell.chosen["encoder"] for cell in cells}
+    attentions = {cell.choices["attention"]: cell.chosen["attention"] for cell in cells}
 
     def make(variant: str, attention: str) -> Callable[..., Encoder]:
         name, options = VARIANTS.get(variant, (variant, {}))

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from attnlab.spec import (
+    END_OF_POINTERS,
     DataSpec,
     Forecast,
     Label,
@@ -66,6 +67,19 @@ def test_a_made_up_tour_visits_each_real_point_once() -> None:
     orders = [tour[real].tolist() for tour, real in zip(example.targets, example.target_mask, strict=True)]
     assert [sorted(order) for order in orders] == [list(range(7))] * 3 + [list(range(6))]
     assert len({tuple(order) for order in orders}) == 4
+
+
+def test_a_made_up_answer_that_ends_names_some_real_points_and_then_the_end() -> None:
+    example = DataSpec(Points(2), PointerSequence(8, ends=True), max_length=7).example(50, 7)
+    lengths = set()
+    for answer, real, points in zip(example.targets, example.target_mask, example.input_mask, strict=True):
+        *named, end = answer[real].tolist()
+        assert end == END_OF_POINTERS
+        assert len(set(named)) == len(named) >= 1
+        assert set(named) <= set(range(int(points.sum())))
+        assert not answer[~real].any()
+        lengths.add(len(named))
+    assert lengths == set(range(1, 8))
 
 
 def test_a_single_position_is_padded_no_further() -> None:
@@ -136,6 +150,8 @@ def test_a_spec_says_what_it_asks_without_sizes() -> None:
     assert STEPS.kinds == "tokens → step labels"
     assert STORY.kinds == "sentences and a question → label"
     assert DataSpec(Tokens(99), StepLabels(3), max_length=2).kinds == STEPS.kinds
+    ended = DataSpec(Points(2), PointerSequence(8, ends=True), max_length=7)
+    assert (POINTS.kinds, ended.kinds) == ("points → pointer sequence", "points → pointer sequence with an end")
 
 
 def test_a_made_up_question_has_no_more_words_than_a_sentence() -> None:

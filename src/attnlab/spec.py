@@ -6,12 +6,15 @@ import re
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from attnlab.batch import Batch
 
 #: Tokens that every dataset of tokens reserves: padding, and the end of an output sequence.
 PAD, END = 0, 1
+#: Where a sequence of positions has ended: the ⇐ of Vinyals et al. 2015. No position is called that.
+END_OF_POINTERS = -1
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,20 @@ class TokenSequence:
 
 @dataclass(frozen=True)
 class PointerSequence:
-    """A sequence of positions of the input, each used once: [B, U].
+    """A sequence of positions of the input: [B, U].
 
     Args:
+        max_length: of the sequence, its end included.
         can_judge_repeats: whether an answer that uses a position twice is simply wrong there. A tour with a city twice
             would be no tour, and have no length to compare.
+        ends: whether it says itself where it ends, by END_OF_POINTERS; else it uses every position once.
+        needs_repeats: whether the right answers use a position more than once.
     """
 
     max_length: int
     can_judge_repeats: bool = False
+    ends: bool = False
+    needs_repeats: bool = False
 
 
 Input = Series | Points | Tokens | Sentences
@@ -126,7 +134,8 @@ class DataSpec:
     def kinds(self) -> str:
         """What kind of question this is, without sizes: "tokens → step labels". Models see no more of a dataset."""
         words = [re.sub("(?<=[a-z])(?=[A-Z])", " ", type(kind).__name__).lower() for kind in (self.input, self.output)]
-        return f"{words[0]}{' and a question' if self.question else ''} → {words[1]}"
+        ends = isinstance(self.output, PointerSequence) and self.output.ends
+        return f"{words[0]}{' and a question' if self.question else ''} → {words[1]}{' with an end' if ends else ''}"
 
     @property
     def causal(self) -> bool:
@@ -179,5 +188,10 @@ class DataSpec:
         if isinstance(output, TokenSequence):
             tokens = torch.randint(1, output.vocab_size, input_mask.shape, generator=generator)
             return tokens * input_mask, input_mask
-        order = torch.rand(input_mask.shape, generator=generator).masked_fill(~input_mask, 2.0)
-        return order.argsort(1) * input_mask, input_mask
+        order = torch.rand(input_mask.shape, generator=generator).masked_fill(~input_mask, 2.0).argsort(1)
+        if not output.ends:
+            return order * input_mask, input_mask
+        step = torch.arange(input_mask.shape[1] + 1)
+        end = (torch.rand(batch_size, 1, generator=generator) * input_mask.sum(1, keepdim=True)).long() + 1
+        targets = F.pad(order, (0, 1)).masked_fill(step == end, END_OF_POINTERS)
+        return targets * (step <= end), step <= end

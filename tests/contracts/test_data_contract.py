@@ -22,6 +22,7 @@ from attnlab.config import choices, conf_dir, register_resolvers
 from attnlab.data import DataModule
 from attnlab.data.generated import Toy
 from attnlab.spec import (
+    END_OF_POINTERS,
     Forecast,
     Label,
     Number,
@@ -38,7 +39,9 @@ SPLITS = ("train", "val", "test")
 #: What makes a test quick. An option that is not named here is taken as it comes.
 SMALL = {
     "beijing": ["data.lookback=24", "data.horizon=5", "data.batch_size=1024"],
+    "convex_hull": ["data.num_points=4-7"],
     "copy": ["data.num_items=12"],
+    "delaunay": ["data.num_points=4-7"],
     "sort_points": ["data.num_points=4-7"],
     "table": ["data.lookback=11", "data.horizon=5", "data.season=7", "data.batch_size=17"],
     "tsp": ["data.num_points=4-7"],
@@ -247,7 +250,7 @@ def assert_targets(batch: Batch, output: object) -> None:
         assert isinstance(output, Forecast) or batch.target_mask.all()
         return
     assert batch.targets.dtype == torch.int64
-    assert batch.targets.min() >= 0
+    assert batch.targets.min() >= (END_OF_POINTERS if ends(output) else 0)
     if isinstance(output, Label):
         assert batch.targets.shape[1:] == (1,)
         assert batch.target_mask.all()
@@ -264,8 +267,18 @@ def assert_targets(batch: Batch, output: object) -> None:
     else:
         assert isinstance(output, PointerSequence)
         assert batch.targets.shape[1] <= output.max_length
-        for order, mask in zip(batch.targets, batch.target_mask, strict=True):
-            assert sorted(order[mask].tolist()) == list(range(int(mask.sum())))
+        for order, mask, points in zip(batch.targets, batch.target_mask, batch.input_mask, strict=True):
+            positions, every = order[mask].tolist(), set(range(int(points.sum())))
+            if output.ends:
+                assert positions.pop() == END_OF_POINTERS
+                assert set(positions) <= every
+            else:
+                assert set(positions) == every
+            assert output.needs_repeats or len(set(positions)) == len(positions)
+
+
+def ends(output: object) -> bool:
+    return isinstance(output, PointerSequence) and output.ends
 
 
 def test_no_input_of_any_split_is_longer_than_the_spec_says(make: Make) -> None:
@@ -298,7 +311,7 @@ def test_the_example_spec_is_of_the_same_kinds(make: Make) -> None:
             assert max(spec.output.target_channels) < spec.input.channels
         if isinstance(spec.output, PointerSequence):
             assert isinstance(spec.input, Points)
-            assert spec.output.max_length == spec.max_length
+            assert spec.output.ends or spec.output.max_length == spec.max_length
 
 
 def test_an_example_without_data_is_shaped_like_the_data(make: Make) -> None:
@@ -372,6 +385,7 @@ def test_the_true_targets_are_a_perfect_answer(make: Make) -> None:
     data = make()
     result = judged(data, lambda batch: batch.targets)
     perfect = {"accuracy": 1.0, "exact_match": 1.0, "solved": 1.0, "gap": 0.0, "mae": 0.0, "mse": 0.0}
+    perfect |= {"area_coverage": 1.0, "triangle_coverage": 1.0, "invalid": 0.0}
     found = {name: value for name, value in result.items() if name.split("/")[0].removesuffix("_raw") in perfect}
     assert found == {name: perfect[name.split("/")[0].removesuffix("_raw")] for name in found}
     assert data.key_metric in found
@@ -384,7 +398,11 @@ def test_each_baseline_answers_in_the_shape_of_the_targets_and_can_be_beaten(mak
     for name, baseline in baselines.items():
         for batch in everything(data, "val"):
             answer = baseline(batch)
-            assert answer.shape == batch.targets.shape
+            if ends(data.spec.output):  # where it likes
+                assert answer.shape[0] == batch.num_examples
+                assert (answer == END_OF_POINTERS).any(1).all()
+            else:
+                assert answer.shape == batch.targets.shape
             assert answer.dtype == batch.targets.dtype
         result = judged(data, baseline)
         assert all(np.isfinite(value) for value in result.values())

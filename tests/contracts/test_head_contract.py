@@ -20,6 +20,7 @@ from attnlab.heads import Head
 from attnlab.matrix import DIM
 from attnlab.spec import (
     END,
+    END_OF_POINTERS,
     DataSpec,
     Forecast,
     Label,
@@ -43,6 +44,10 @@ SPECS = {
     "step_labels": DataSpec(Tokens(13), StepLabels(6), max_length=7),
     "tokens": DataSpec(Tokens(13), TokenSequence(13, 9), max_length=7),
     "pointers": DataSpec(Points(2), PointerSequence(7), max_length=7),
+    "ending": DataSpec(Points(2), PointerSequence(8, can_judge_repeats=True, ends=True), max_length=7),
+    "repeating": DataSpec(
+        Points(2), PointerSequence(11, can_judge_repeats=True, ends=True, needs_repeats=True), max_length=7
+    ),
 }
 #: Options that make another head of one.
 VARIANTS = {
@@ -144,6 +149,10 @@ def encoded_with(padding: float) -> Encoded:
     return Encoded(states.where(mask[..., None], padding), mask, final, question)
 
 
+def ends(spec: DataSpec) -> bool:
+    return isinstance(spec.output, PointerSequence) and spec.output.ends
+
+
 def loss_of(head: Head, batch: Batch) -> Tensor:
     return head.loss(head(encoded_with(0), batch.inputs, batch.targets), batch)
 
@@ -184,10 +193,10 @@ def test_on_its_own_it_answers_with_everything_that_the_data_ask_for(spec: DataS
     answer = head.decode(head.generate(encoded_with(0), batch_of(spec).inputs))
     if isinstance(spec.output, Forecast):
         assert answer.shape == (3, spec.output.horizon, len(spec.output.target_channels))
-    elif isinstance(spec.output, TokenSequence):
+    elif isinstance(spec.output, TokenSequence) or ends(spec):
         assert len(answer) == 3
         assert 1 <= answer.shape[1] <= spec.output.max_length
-        ended = (answer == END).any(1).all()
+        ended = (answer == (END_OF_POINTERS if ends(spec) else END)).any(1).all()
         assert ended or answer.shape[1] == spec.output.max_length
     else:
         shapes = {Label: (3, 1), Number: (3, 1, 1), StepLabels: (3, 7), PointerSequence: (3, 7)}
@@ -209,6 +218,12 @@ def test_an_answer_is_one_that_the_data_could_have_given(spec: DataSpec, head: H
             end = said.index(END) if END in said else len(said)
             assert all(1 < token < output.vocab_size for token in said[:end])
             assert not any(said[end + 1 :])
+    elif ends(spec):
+        for said, length in zip(answer.tolist(), LENGTHS, strict=True):
+            end = said.index(END_OF_POINTERS) if END_OF_POINTERS in said else len(said)
+            assert all(0 <= position < length for position in said[:end])
+            assert len(set(said[:end])) == end or output.needs_repeats
+            assert set(said[end:]) <= {END_OF_POINTERS}
     else:
         for order, length in zip(answer.tolist(), LENGTHS, strict=True):
             assert sorted(order[:length]) == list(range(length))
@@ -260,6 +275,9 @@ def test_a_batch_without_any_target_costs_nothing(spec: DataSpec, head: Head) ->
 
 def num_steps(spec: DataSpec, predictions: Tensor, head: Head, row: int) -> int:
     """How many of a row's predictions mean something."""
+    if ends(spec):
+        answer = head.decode(predictions)[row]
+        return min(len(answer), int((answer != END_OF_POINTERS).sum()) + 1)
     if isinstance(spec.output, PointerSequence | StepLabels):
         return LENGTHS[row]  # a pointer has answered after as many steps as there are items
     if isinstance(spec.output, TokenSequence):

@@ -7,16 +7,31 @@ import pytest
 import torch
 
 from attnlab.batch import Batch
-from attnlab.data import TSP
+from attnlab.data import TSP, ConvexHull, Delaunay
 from attnlab.data import pointer as pointer_module
+from attnlab.data.polygons import convex_hull
 from attnlab.data.tours import optimal_tour
+from attnlab.data.triangulations import delaunay_triangles
 from attnlab.errors import UserError
-from attnlab.spec import DataSpec, PointerSequence, Points
+from attnlab.spec import END_OF_POINTERS, DataSpec, PointerSequence, Points
+
+END = END_OF_POINTERS
+USUAL = {"num_points": "3-8", "num_train": 37, "num_val": 11, "num_test": 13, "batch_size": 7, "seed": 1}
+#: A square about the origin with a point in it, not quite in its middle; the last is padding.
+SQUARE = [[-1.0, -1.0], [1.0, 1.0], [0.25, 0.0], [1.0, -1.0], [-1.0, 1.0], [0.0, 0.0]]
 
 
 def tsp(**options: Any) -> TSP:
-    usual = {"num_points": "3-8", "num_train": 37, "num_val": 11, "num_test": 13, "batch_size": 7, "seed": 1}
-    return TSP(**{**usual, **options})
+    return TSP(**{**USUAL, **options})
+
+
+def answered(name: str, *instances: list[list[float]], padding: int = 0) -> list[list[int]]:
+    """What a baseline answers, up to its first end."""
+    data = {baseline: kind for kind in (ConvexHull(**USUAL), Delaunay(**USUAL)) for baseline in kind.baselines()}[name]
+    points = torch.tensor(instances)
+    real = (torch.arange(points.shape[1]) < points.shape[1] - padding).expand(len(points), -1)
+    answers = data.baselines()[name](Batch(points, real, points, real)).tolist()
+    return [answer[: answer.index(END)] for answer in answers]
 
 
 def test_the_spec_names_the_most_cities() -> None:
@@ -89,10 +104,75 @@ def test_the_best_tour_is_no_longer_than_those_of_the_baselines() -> None:
     assert 0 < gaps["nearest_neighbour"] < gaps["random_order"]
 
 
+def test_answers_that_end_are_as_long_as_they_can_be_and_one_more() -> None:
+    hull, triangles = ConvexHull(**USUAL).spec, Delaunay(**USUAL).spec
+    assert hull == DataSpec(Points(2), PointerSequence(9, can_judge_repeats=True, ends=True), max_length=8)
+    assert triangles.output == PointerSequence(34, can_judge_repeats=True, ends=True, needs_repeats=True)  # 3 · 11 + 1
+
+
+@pytest.mark.parametrize(("kind", "solve"), [(ConvexHull, convex_hull), (Delaunay, delaunay_triangles)])
+def test_every_target_is_the_answer_to_the_real_points_and_then_the_end(kind: Any, solve: Any) -> None:
+    source = kind(**USUAL).source("train")
+    for indices in (np.arange(37), np.array([5, 5, 0])):
+        batch = source[indices]
+        answers = [solve(points[mask].numpy()).ravel().tolist() for points, mask in zip(*batch[:2], strict=True)]
+        longest = max(map(len, answers)) + 1  # a batch is no wider than its longest answer
+        for target, mask, answer in zip(batch.targets.tolist(), batch.target_mask.tolist(), answers, strict=True):
+            assert target == [*answer, END, *[0] * (longest - 1 - len(answer))]
+            assert mask == [place <= len(answer) for place in range(longest)]
+
+
+def test_the_points_of_one_seed_are_the_same_whatever_is_asked_of_them() -> None:
+    batches = [next(iter(kind(**USUAL).val_dataloader())) for kind in (TSP, ConvexHull, Delaunay)]
+    for batch in batches[1:]:
+        assert torch.equal(batch.inputs, batches[0].inputs)
+        assert torch.equal(batch.input_mask, batches[0].input_mask)
+
+
+def test_many_points_are_named_as_they_are() -> None:
+    source = ConvexHull(**{**USUAL, "num_points": 300, "num_val": 5}).source("val")
+    batch = source[np.arange(5)]
+    assert batch.targets.max() > 127  # more than a byte holds
+    assert (
+        batch.targets[0].tolist()[: len(convex_hull(batch.inputs[0].numpy()))]
+        == convex_hull(batch.inputs[0].numpy()).tolist()
+    )
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_baselines_in_the_plane_worked_out_by_hand(padding: int) -> None:
+    square = SQUARE[: 5 + padding]
+    # angles of -135°, -45°, -0°, 45° and 135° as the mean (0.05, 0) sees them
+    assert answered("all_by_angle", square, padding=padding) == [[0, 3, 2, 1, 4]]
+    assert answered("fan", square, padding=padding) == [[2, 0, 3, 2, 3, 1, 2, 1, 4, 2, 4, 0]]
+    diamond = [[0.0, 0.0], [2.0, 1.0], [1.0, 3.0], [-1.0, 2.0], [0.0, 1.0], [9.0, 9.0]][: 5 + padding]
+    assert answered("extremes", diamond, padding=padding) == [[0, 1, 2, 3]]
+    line = [[0.0, 0.0], [0.1, 0.0], [0.3, 0.0], [0.7, 0.0], [0.15, 0.0], [0.15, 0.0]][: 5 + padding]
+    triangles = [0, 1, 4, 2, 1, 4, 3, 2, 4]
+    found = answered("nearest_neighbours", line, padding=padding)[0]
+    assert [sorted(found[i : i + 3]) for i in range(0, len(found), 3)] == [
+        sorted(triangles[i : i + 3]) for i in range(0, len(triangles), 3)
+    ]
+
+
+def test_a_point_that_is_extreme_in_two_ways_is_a_corner_once() -> None:
+    assert answered("extremes", [[0.0, 0.0], [1.0, 0.5], [0.5, 1.0]], [[0.0, 0.5], [1.0, 0.0], [0.9, 1.0]]) == [
+        [1, 2, 0],  # 0 is the lowest and the leftmost
+        [1, 2, 0],
+    ]
+
+
+def test_a_fan_of_three_points_is_their_triangle() -> None:
+    (answer,) = answered("fan", [[0.0, 0.0], [1.0, 0.5], [0.5, 1.0]])
+    assert sorted(answer) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("num_points", ["2-5", "9-4", 2, "ten", "5-"])
 def test_a_number_of_cities_that_is_none_is_refused(num_points: int | str) -> None:
     with pytest.raises(UserError, match=rf"^data\.num_points={num_points} "):
         tsp(num_points=num_points)
+    with pytest.raises(UserError, match=rf"^data\.num_points={num_points} "):
+        Delaunay(**{**USUAL, "num_points": num_points})
 
 
 @pytest.mark.parametrize("option", ["num_train", "num_val", "num_test"])

@@ -15,7 +15,7 @@ from attnlab.batch import Batch
 from attnlab.encoders import Encoded
 from attnlab.heads import Pointer
 from attnlab.heads.pointer import visited_before
-from attnlab.spec import PointerSequence
+from attnlab.spec import END_OF_POINTERS, PointerSequence
 
 # Batch 3, items 7, state width 11, decoder width 5.
 LENGTHS = [7, 4, 1]
@@ -27,6 +27,23 @@ def pointer(normalizer: Any = Softmax, num_glimpses: int = 0) -> Pointer:
     recipe = partial(ScoredAttention, scorer=partial(Additive, hidden_dim=13), normalizer=normalizer)
     hidden_dim = 11 if num_glimpses else 5  # a glimpse takes the place of the decoder's state
     return Pointer(PointerSequence(7), 11, hidden_dim=hidden_dim, attention=recipe, num_glimpses=num_glimpses).double()
+
+
+def ending(repeats: bool | None = None, num_glimpses: int = 0) -> Pointer:
+    """A head for answers that end, as polygons do."""
+    recipe = partial(ScoredAttention, scorer=partial(Additive, hidden_dim=13), normalizer=Softmax)
+    output = PointerSequence(8, can_judge_repeats=True, ends=True)
+    return Pointer(output, 11, hidden_dim=11, attention=recipe, num_glimpses=num_glimpses, repeats=repeats).double()
+
+
+def ended_answers() -> tuple[Tensor, Tensor]:
+    """All items, some of them, and none: each with its end, then padding; and which of it is real."""
+    targets = torch.zeros(3, 8, dtype=torch.long)
+    counts = torch.tensor([7, 2, 0])
+    for row, count in enumerate(counts.tolist()):
+        targets[row, :count] = torch.randperm(LENGTHS[row])[:count]
+        targets[row, count] = END_OF_POINTERS
+    return targets, torch.arange(8) <= counts[:, None]
 
 
 def tours() -> tuple[Tensor, Tensor]:
@@ -147,6 +164,100 @@ def test_several_heads_point_by_their_mean_score(encoded_with: Any) -> None:
     torch.testing.assert_close(scores[0], expected)
 
 
+@pytest.mark.parametrize("repeats", [False, True])
+@pytest.mark.parametrize("num_glimpses", [0, 2])
+def test_with_an_end_the_parallel_pass_is_a_loop_over_steps(
+    repeats: bool, num_glimpses: int, encoded_with: Any, additive_scores: Any
+) -> None:
+    head, encoded = ending(repeats, num_glimpses), encoded_with(LENGTHS, 11)
+    (targets, real), lstm = ended_answers(), head.decoder
+    scorers = [
+        dict(site.scorer.named_parameters()) for site in (head.attention, getattr(head, "glimpse", None)) if site
+    ]
+    scores = head(encoded, POINTS, targets)
+    assert scores.shape == (3, 8, 8)
+    for row, length in enumerate(LENGTHS):
+        items = torch.cat([head.end[None], encoded.states[row, :length]])  # the end, and then the input
+        hidden, cell = torch.tanh(head.initial.weight @ encoded.final[row] + head.initial.bias).chunk(2)
+        fed, left = head.start, list(range(length + 1))
+        for step in range(int(real[row].sum())):
+            gates = lstm.weight_ih_l0 @ fed + lstm.bias_ih_l0 + lstm.weight_hh_l0 @ hidden + lstm.bias_hh_l0
+            i, f, g, o = gates.chunk(4)
+            cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+            hidden = query = o.sigmoid() * cell.tanh()
+            for _ in range(num_glimpses):
+                query = additive_scores(query[None], items[left], scorers[1])[0].softmax(0) @ items[left]
+            expected = torch.full((8,), -math.inf, dtype=torch.float64)
+            expected[left] = additive_scores(query[None], items[left], scorers[0])[0]
+            torch.testing.assert_close(scores[row, step], expected)
+            item = int(targets[row, step]) + 1
+            fed = items[item]
+            if not repeats and item > 0:
+                left.remove(item)
+
+
+def test_the_loss_counts_the_end_and_nothing_after_it(encoded_with: Any) -> None:
+    head, encoded, (targets, real) = ending(), encoded_with(LENGTHS, 11), ended_answers()
+    scores = head(encoded, POINTS, targets)
+    chosen = scores.log_softmax(-1).gather(-1, targets[..., None] + 1).squeeze(-1)
+    batch = Batch(POINTS, real, targets, real)
+    assert head.loss(scores, batch).item() == pytest.approx(-chosen[real].mean().item(), rel=1e-12)
+    spoilt = scores.masked_fill(~real[..., None], 1e3)
+    assert torch.equal(head.loss(spoilt, batch), head.loss(scores, batch))
+    assert real.sum(1).tolist() == [8, 3, 1]  # every end among them
+
+
+def test_after_the_first_end_no_choice_counts() -> None:
+    head = ending()
+    scores = torch.full((2, 5, 8), -9.0).scatter(-1, torch.tensor([[3, 1, 0, 2, 0], [0, 4, 4, 4, 4]])[..., None], 9.0)
+    assert head.decode(scores).tolist() == [[2, 0, -1, -1, -1], [-1] * 5]
+    assert torch.equal(head.decode(scores[:, :2]), torch.tensor([[2, 0], [-1, -1]]))  # it never came to its end
+    other = scores.clone()
+    other[0, 3:] = other[1, 1:] = torch.randn(8)
+    assert torch.equal(head.decode(other), head.decode(scores))
+
+
+def biased(head: Pointer, end: float) -> Pointer:
+    """The end has a score of its own and the others have theirs."""
+    point = head._point
+
+    def _point(*arguments: Any) -> Tensor:
+        scores = point(*arguments)
+        return torch.cat([torch.full_like(scores[..., :1], end), scores[..., 1:]], dim=-1)
+
+    head._point = _point  # type: ignore[method-assign]
+    return head
+
+
+def test_decoding_stops_when_all_have_ended(encoded_with: Any) -> None:
+    encoded = encoded_with(LENGTHS, 11)
+    early, late = biased(ending(), 1e6), biased(ending(), -1e6)
+    assert early.decode(early.generate(encoded, POINTS)).tolist() == [[-1]] * 3
+    answers = late.decode(late.generate(encoded, POINTS)).tolist()
+    for answer, length in zip(answers, LENGTHS, strict=True):  # each end comes when nothing else is left
+        assert sorted(answer[:length]) == list(range(length))
+        assert answer[length:] == [-1] * (8 - length)
+    forever = biased(ending(repeats=True), -1e6)
+    assert forever.decode(forever.generate(encoded, POINTS)).shape == (3, 8)
+    assert (forever.decode(forever.generate(encoded, POINTS)) >= 0).all()
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_answers_that_end_are_scored_as_the_parallel_pass_scores_them(repeats: bool, encoded_with: Any) -> None:
+    head, encoded = biased(ending(repeats), 0.2), encoded_with(LENGTHS, 11)
+    generated = head.generate(encoded, POINTS)
+    answers = head.decode(generated)
+    teacher_forced = head(encoded, POINTS, answers)
+    for row, steps in enumerate((answers >= 0).sum(1) + 1):
+        torch.testing.assert_close(generated[row, :steps], teacher_forced[row, :steps])
+
+
+def test_only_an_output_that_ends_has_an_end_to_learn() -> None:
+    assert pointer().end is None
+    names = {name for name, _ in ending().named_parameters()}
+    assert names == {name for name, _ in pointer().named_parameters()} | {"end"}
+
+
 def test_an_item_counts_as_visited_after_its_own_step() -> None:
     visited = visited_before(torch.tensor([[2, 0, 1]]), 4)
     assert visited.int().tolist() == [[[0, 0, 0, 0], [0, 0, 1, 0], [1, 0, 1, 0]]]
@@ -206,6 +317,18 @@ def test_with_repeats_every_real_item_may_be_chosen_at_every_step() -> None:
     free = head.generate(encoded, torch.zeros(2, 6, 1))
     for scores in (forced, free):
         assert torch.equal(scores > -torch.inf, mask[:, None].expand(2, 6, 6))
+
+
+def test_whether_items_repeat_is_by_default_as_in_the_answers() -> None:
+    attention = partial(ScoredAttention, scorer=Dot, normalizer=Softmax)
+    outputs = [
+        PointerSequence(6),
+        PointerSequence(6, can_judge_repeats=True),
+        PointerSequence(6, can_judge_repeats=True, needs_repeats=True),
+    ]
+    assert [Pointer(output, 8, hidden_dim=8, attention=attention).repeats for output in outputs] == [False, False, True]
+    with pytest.raises(ValueError, match=r"head\.repeats=false chooses an item once at most.*use head\.repeats=true"):
+        Pointer(outputs[2], 8, hidden_dim=8, attention=attention, repeats=False)
 
 
 def test_repeats_are_refused_where_the_data_cannot_judge_them() -> None:

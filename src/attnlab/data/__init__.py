@@ -7,7 +7,7 @@ from attnlab.data.forecasting import Forecasting
 from attnlab.data.listops import ListOps
 from attnlab.data.memory import MQAR, Copy, DistanceRecall, Induction, Recall, SelectiveCopy, TrackingRecall
 from attnlab.data.pairs import Pairs
-from attnlab.data.pointer import TSP
+from attnlab.data.pointer import TSP, ConvexHull, Delaunay
 from attnlab.data.sort_points import SortPoints
 from attnlab.data.toy import Reverse, Sort
 
@@ -16,9 +16,11 @@ __all__ = [
     "TSP",
     "Adding",
     "BAbI",
+    "ConvexHull",
     "Copy",
     "DataModule",
     "Dates",
+    "Delaunay",
     "DistanceRecall",
     "Duplicate",
     "Dyck",

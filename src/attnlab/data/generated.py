@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
@@ -16,7 +16,7 @@ from attnlab.batch import Batch
 from attnlab.data.base import Baseline, BatchSource, DataModule, Split, check_least, generator_for, length_range
 from attnlab.data.metrics import SequenceAccuracy
 from attnlab.errors import UserError
-from attnlab.spec import DataSpec, StepLabels, Tokens
+from attnlab.spec import END_OF_POINTERS, DataSpec, StepLabels, Tokens
 
 
 class Generated(DataModule):
@@ -59,6 +59,53 @@ class PointProblem(Generated):
     def __init__(self, *, num_points: int | str, **options: Any) -> None:
         super().__init__(**options)
         self.fewest, self.most = length_range("data.num_points", num_points, self.least_points)
+
+    def draw(self, split: Split, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Points [N, most, 2] from the unit square, and how many of them each instance has [N]."""
+        size = self.size_of(split)
+        counts = random.integers(self.fewest, self.most, size, endpoint=True)
+        return random.random((size, self.most, 2), dtype=np.float32), counts
+
+
+class Labelled:
+    """Instances of a problem on points with their answers, each found when it is first needed, and kept.
+
+    Args:
+        points: [N, T, 2]; counts: how many of them are real in each instance.
+        solve: the answer to one instance: positions of its points, in order.
+        most: the longest answer.
+        ends: whether answers differ in length and say END_OF_POINTERS; then a batch is as wide as its longest.
+    """
+
+    def __init__(
+        self,
+        points: np.ndarray,
+        counts: np.ndarray,
+        solve: Callable[[np.ndarray], np.ndarray],
+        most: int,
+        *,
+        ends: bool = False,
+    ) -> None:
+        self.points, self.counts, self.solve, self.ends = points, counts, solve, ends
+        self.answers = np.zeros((len(points), most + ends), dtype=np.min_scalar_type(-points.shape[1]))
+        self.lengths = np.zeros(len(points), dtype=np.int64)  # 0 until it is solved
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, indices: np.ndarray) -> Batch:
+        for index in indices[self.lengths[indices] == 0]:  # a solver call each: not a loop over tensors
+            answer = self.solve(self.points[index, : self.counts[index]]).ravel()
+            if self.ends:
+                answer = np.append(answer, END_OF_POINTERS)
+            self.answers[index, : len(answer)] = answer
+            self.lengths[index] = len(answer)
+        mask = torch.arange(self.points.shape[1]) < torch.from_numpy(self.counts[indices, None])
+        lengths = self.lengths[indices]
+        width = lengths.max() if self.ends else self.answers.shape[1]
+        target_mask = torch.arange(width) < torch.from_numpy(lengths[:, None])
+        targets = torch.from_numpy(self.answers[indices, :width]).long()
+        return Batch(torch.from_numpy(self.points[indices]) * mask[..., None], mask, targets, target_mask)
 
 
 class Toy(Generated):

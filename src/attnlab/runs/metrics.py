@@ -8,9 +8,9 @@ from attnlab.errors import UserError
 from attnlab.runs.store import RunSummary
 
 Mode = Literal["min", "max"]
-MORE_IS_BETTER = frozenset({"accuracy", "exact_match", "solved", "area_coverage"})
+MORE_IS_BETTER = frozenset({"accuracy", "exact_match", "solved", "area_coverage", "triangle_coverage"})
 LESS_IS_BETTER = frozenset(
-    {"mae", "mae_raw", "mse", "rmse", "loss", "gap", "tour_length"}
+    {"mae", "mae_raw", "mse", "rmse", "loss", "gap", "tour_length", "invalid"}
     | {"num_parameters", "train_seconds", "cpu_seconds", "peak_memory_bytes", "steps"}
 )
 

@@ -133,7 +133,7 @@ def _best(column: str, values: list[float | None]) -> float | None:
 def _cell(value: float | None, column: str, best: bool) -> str:
     if value is None:
         return "–"
-    if column.rpartition("/")[2] in (*MORE_IS_BETTER, "gap"):
+    if column.rpartition("/")[2] in (*MORE_IS_BETTER, "gap", "invalid"):
         text = f"{100 * value:.2f} %"
     elif "raw" in column:
         text = f"{value:,.2f}"

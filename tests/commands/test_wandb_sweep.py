@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from typing import Any
-
 import pytest
-import wandb
+from tests.commands.sweep_server import SweepServer
 
 from attnlab.cli import run
 from attnlab.training.loggers import wandb as logger
@@ -13,34 +9,12 @@ from attnlab.training.loggers import wandb as logger
 FIXED = ["data=reverse", "data.length=3", "dim=8", "run_dir=elsewhere"]
 
 
-class Server:
-    """Takes sweeps and agents, and trains nothing."""
-
-    def __init__(self) -> None:
-        self.sweeps: list[dict[str, Any]] = []
-        self.agents: list[tuple[str, dict[str, Any]]] = []
-
-    def sweep(self, definition: dict[str, Any], **place: Any) -> str:
-        self.sweeps.append({"definition": definition, "place": place})
-        return "abc123"
-
-    def agent(self, sweep_id: str, **options: Any) -> None:
-        self.agents.append((sweep_id, options))
-        assert (Path(os.environ["PATH"].split(os.pathsep)[0]) / "attnlab").is_file()
-
-
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    server = Server()
-    monkeypatch.setattr(wandb, "sweep", server.sweep)
-    monkeypatch.setattr(wandb, "agent", server.agent)
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    monkeypatch.setenv("PATH", os.environ["PATH"])
-    monkeypatch.setattr(logger, "answers", lambda server, patience: True)
-    return server
+def server(monkeypatch: pytest.MonkeyPatch) -> SweepServer:
+    return SweepServer(monkeypatch)
 
 
-def test_several_values_become_the_parameters_of_a_sweep(server: Server) -> None:
+def test_several_values_become_the_parameters_of_a_sweep(server: SweepServer) -> None:
     varied = [
         *["encoder=lstm,gru", "encoder.num_layers=1,2", "encoder.bidirectional=true,false"],
         *["optimizer.lr=tag(log,interval(1e-4,1e-2))", "head.dropout=interval(0,0.5)", "seed=range(1,4)"],
@@ -64,7 +38,7 @@ def test_several_values_become_the_parameters_of_a_sweep(server: Server) -> None
     assert server.agents == [("abc123", {"count": 7, "project": "attnlab", "entity": "team"})]
 
 
-def test_a_sweep_that_is_there_is_joined(server: Server) -> None:
+def test_a_sweep_that_is_there_is_joined(server: SweepServer) -> None:
     assert run(["train", "sweep=wandb", "sweep.id=xyz", "sweep.project=p"]) == 0
     assert server.sweeps == []
     assert server.agents == [("xyz", {"count": 20, "project": "p", "entity": None})]
@@ -83,7 +57,7 @@ def test_a_sweep_that_is_there_is_joined(server: Server) -> None:
     ],
 )
 def test_what_cannot_be_swept_is_refused_before_anybody_is_asked(
-    server: Server, words: list[str], refusal: str, capsys: pytest.CaptureFixture[str]
+    server: SweepServer, words: list[str], refusal: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["train", "sweep=wandb", *words]) == 2
     assert refusal in capsys.readouterr().err
@@ -91,7 +65,7 @@ def test_what_cannot_be_swept_is_refused_before_anybody_is_asked(
 
 
 def test_without_a_server_the_way_to_sweep_is_another(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: SweepServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     advice = "set WANDB_API_KEY (and WANDB_BASE_URL for a server of your own), or sweep without one: attnlab train -m\n"
     monkeypatch.setattr(logger, "answers", lambda server, patience: False)
@@ -107,7 +81,7 @@ def test_without_a_server_the_way_to_sweep_is_another(
     assert server.sweeps == []
 
 
-def test_the_configuration_of_a_sweep_can_be_printed(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_configuration_of_a_sweep_can_be_printed(server: SweepServer, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "sweep=wandb", "--cfg", "job"]) == 0
     assert "method: bayes" in capsys.readouterr().out
     assert server.agents == []

@@ -6,37 +6,23 @@ page can go on with.
 
 from __future__ import annotations
 
-import gzip
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
+from tests.commands.sweep_server import SweepServer
+from tests.docs.conftest import EXAMPLE_PACKAGE, smaller
 
 import attnlab
 from attnlab.cli import COMMANDS, run
-from attnlab.config import conf_dir, register_resolvers
-from attnlab.data.csv_file import ASSETS
 
 REPOSITORY = Path(__file__).parents[2]
-EXAMPLE_PACKAGE = REPOSITORY / "examples" / "third_party"
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(REPOSITORY.glob("docs/**/*.md"))]
-#: What is not run, by words of it, and why; its options are looked up in the command's help.
-NOT_RUN = {
-    "dashboard": "shows runs until it is stopped",
-    "resume": "goes on with a run that was stopped, and there is none",
-    "sync": "needs a server",
-    "sweep=wandb": "asks a server for the values of each run",
-    "train sweep=wandb": "needs a server",
-    "options --matrix": "tries thousands of models, for a minute",
-}
+#: Where a sentence names one of these and no more, its help is read: what it needs to be told, pages show elsewhere.
+NEEDS_ARGUMENTS = ("compare", "evaluate", "predict", "resume", "study", "table")
 #: What a reader puts in the place of these.
 PLACEHOLDERS = {
     r"runs/<run>|\bRUN\b": "runs/first",
@@ -44,18 +30,6 @@ PLACEHOLDERS = {
     r"\bCOMMAND\b": "train",
     r"runs/<other>": "runs/first",
     r"/abs/path": str(EXAMPLE_PACKAGE),
-}
-#: Added to every training, where the configuration has such an option.
-SMALLER = {
-    "dim": 8,
-    "trainer.max_steps": 2,
-    "trainer.limit_val_batches": 1,
-    "trainer.limit_test_batches": 2,
-    "data.num_train": 32,
-    "data.num_val": 8,
-    "data.num_test": 8,
-    "data.batch_size": 8,
-    "data.lookback": 24,
 }
 
 
@@ -89,103 +63,34 @@ def filled(text: str) -> str:
     return text
 
 
-def write_measurements(path: Path) -> None:
-    random, rows = np.random.default_rng(0), 400
-    hours = np.datetime64("2024-01-01T00:00:00") + np.arange(rows) * np.timedelta64(3600, "s")
-    load = 50 + 10 * np.sin(np.arange(rows) * np.pi / 12) + random.normal(size=rows)
-    lines = [f"{hour},{a:.2f},{b:.2f}" for hour, a, b in zip(hours, load, random.normal(size=rows), strict=True)]
-    path.write_text("\n".join(["date,load_kw,temperature", *lines]) + "\n")
-
-
-def write_stories(folder: Path) -> None:
-    folder.mkdir()
-    story = "1 Mary went to the garden.\n2 John went to the office.\n3 Where is Mary?\tgarden\t1\n"
-    for part in ("train", "test"):
-        (folder / f"qa1_single-supporting-fact_{part}.txt").write_text(20 * story)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that readers are told to have: measurements, stories, pairs, and a finished run."""
-    folder = tmp_path_factory.mktemp("desk")
-    for name in ("my.csv", "new.csv", "building.csv"):
-        write_measurements(folder / name)
-    write_stories(folder / "en-10k")
-    (folder / "pairs.tsv").write_text("".join(f"word {i}\ttranslation {i}\n" for i in range(40)))
-    words = ["data=table", f"data.path={folder}/my.csv", "data.time=date", "data.lookback=12", "data.season=12"]
-    assert run(["train", *smaller(words), f"hydra.run.dir={folder}/runs/first"]) == 0
-    return folder
-
-
-@pytest.fixture
-def desk(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of those, where the commands are typed."""
-    monkeypatch.syspath_prepend(str(EXAMPLE_PACKAGE))
-    monkeypatch.chdir(shutil.copytree(prepared, tmp_path / "desk"))
-    return tmp_path / "desk"
-
-
-def smaller(words: list[str]) -> list[str]:
-    """The same training in a second: few examples, few steps, small files; of a sweep two seeds and two rivals."""
-    widths = {"seed": 1 if any(word.startswith("logger=") for word in words) else 2}
-    kept = []
-    for word in words:
-        key, _, value = word.partition("=")
-        if "," in value and not re.search(r"[\[({]", value):
-            rival_seen = any(other != "seed" for other in widths)
-            value = ",".join(value.split(",")[: widths.setdefault(key, 1 if rival_seen else 2)])
-            word = f"{key}={value}"
-        if key == "data.path" and "tasks_1-20" in value:
-            word = "data.path=en-10k"
-        if key not in SMALLER or key == "dim":
-            kept.append(word)
-    register_resolvers()
-    plain = [re.sub(r"(=[^,\[]*),.*", r"\1", word) for word in kept if not word.startswith("-")]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg = compose("train", plain, return_hydra_config=True)
-    HydraConfig.instance().set_config(cfg)
-    if cfg.data.get("path") == "embedded:beijing_pm25.csv.gz":
-        kept.append(f"data.path={hours_of_beijing(600)}")
-    typed = {word.partition("=")[0] for word in plain}
-    for key, value in SMALLER.items():
-        missing = object()
-        if OmegaConf.select(cfg, key, default=missing) is not missing and key not in typed:
-            kept.append(f"{key}={value}")
-    return kept
-
-
-def hours_of_beijing(count: int) -> Path:
-    """The embedded file made short: its first hours, with values from all seasons, so that there is rain and snow."""
-    path = Path("beijing.csv")
-    with gzip.open(ASSETS / "beijing_pm25.csv.gz", "rt") as file:
-        header, *rows = [line.rstrip().split(",") for line in file]
-    every = len(rows) // count
-    lines = [header, *(hour[:5] + values[5:] for hour, values in zip(rows[:count], rows[::every], strict=False))]
-    path.write_text("".join(",".join(line) + "\n" for line in lines))
-    return path
-
-
 def type_in(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Runs `attnlab …` as it stands, or reads its options where it must not run."""
-    command, *rest = words
-    assert command in COMMANDS or command.startswith("-"), f"attnlab {command} is not a command"
-    reason = next((why for some, why in NOT_RUN.items() if some in " ".join(words)), None)
-    studies = [word.partition("study/")[2] for word in rest if word.startswith("experiment=study/")]
-    if reason is not None:
-        check_options(words, capsys)
-        return
-    if not rest and command not in ("runs", "options"):  # a sentence that names the command
-        words = [command, "--help"]
-    elif studies:
-        words = ["study", *studies, "--list"]
-    elif command == "study":
-        check_options(words, capsys)
-        words = ["study", rest[0], "--list"]
-    elif command == "train" and not set(rest) & {"--cfg", "-h", "--help"}:
-        words = ["train", *smaller(rest)]
+    """Runs `attnlab …` in small. Where W&B is to be asked, there is a key, and somebody who answers for it."""
+    assert words[0] in COMMANDS or words[0].startswith("-"), f"attnlab {words[0]} is not a command"
     capsys.readouterr()
-    status = status_of(words)
+    with pytest.MonkeyPatch.context() as patch:
+        if words[0] == "sync":
+            patch.setenv("WANDB_API_KEY", "0" * 40)
+        server = SweepServer(patch) if "sweep=wandb" in words else None
+        words = in_small(words)
+        status = status_of(words)
     assert status == 0, f"attnlab {shlex.join(words)}\n{capsys.readouterr().err}"
+    assert server is None or server.agents
+
+
+def in_small(words: list[str]) -> list[str]:
+    """The same command, sooner done and disturbing nobody."""
+    command, *rest = words
+    if command in NEEDS_ARGUMENTS and not rest:
+        return [command, "--help"]
+    if command == "resume":
+        return [command, "runs/stopped"]
+    if command == "dashboard" and "--port" in rest:
+        return [*words, "--port", "0"]
+    no_training = {"--cfg", "-h", "--help", "sweep=wandb"} & set(rest)
+    study = any(word.startswith("experiment=study/") for word in rest)
+    if command == "train" and not no_training and not study:
+        return [command, *smaller(rest)]
+    return words
 
 
 def status_of(words: list[str]) -> int:
@@ -193,14 +98,6 @@ def status_of(words: list[str]) -> int:
         return run(words)
     except SystemExit as ended:  # as argparse ends
         return int(ended.code or 0)
-
-
-def check_options(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert status_of([words[0], "--help"]) == 0
-    known = capsys.readouterr().out
-    for option in words[1:]:
-        if option.startswith("-"):
-            assert option.partition("=")[0] in known, f"attnlab {words[0]} knows no {option}"
 
 
 def having(found: Callable[[Path], object]) -> pytest.MarkDecorator:
@@ -211,14 +108,23 @@ def having(found: Callable[[Path], object]) -> pytest.MarkDecorator:
 
 
 @having(lambda page: commands(page) or python_blocks(page))
+@pytest.mark.usefixtures("_small_matrix", "_small_studies", "desk")
 def test_every_command_of_a_page_can_be_typed(
-    page: Path, desk: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    visited: list[str],
+    uploaded: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for program, *words in commands(page):
+    typed = commands(page)
+    for program, *words in typed:
         if program == "make":
             check_target(words)
         else:
             type_in(words, capsys)
+    assert len(visited) == sum(words[1] == "dashboard" for words in typed)
+    assert all("<title>attnlab</title>" in page for page in visited)
+    assert bool(uploaded) == (["attnlab", "sync"] in typed)
     train = attnlab.train
     monkeypatch.setattr(attnlab, "train", lambda *words: train(*smaller(list(words))))
     names: dict[str, object] = {}

@@ -99,6 +99,8 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(tmp_path: Path, step: i
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(whole, *overrides)
     train_until(step, stopped, *overrides)
+    (tmp_path / "elsewhere").mkdir()
+    stopped = shutil.move(stopped, tmp_path / "elsewhere" / "stopped")
     assert run(["resume", str(stopped)]) == 0
     assert rows(stopped) == rows(whole)
     assert summary(stopped) == summary(whole)

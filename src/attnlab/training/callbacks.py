@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,29 @@ from attnlab.runs.record import RunRecord, write_json
 from attnlab.training.examples import answer_descriptions, example_indices, examples, input_descriptions, kinds
 
 
+class RecordCheckpoint(ModelCheckpoint):
+    """A checkpoint of a record, which may have been moved between stopping and going on.
+
+    Lightning forgets which checkpoint was the best, and how good it was, where the folder has another name now.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        super().load_state_dict(
+            {
+                **state_dict,
+                "dirpath": self.dirpath,
+                "best_k_models": {here(path): score for path, score in state_dict["best_k_models"].items()},
+                **{name: here(state_dict[name]) for name in state_dict if name.endswith("_model_path")},
+            }
+        )
+
+
 def best_checkpoint(record: RunRecord, data: DataModule) -> ModelCheckpoint:
     """best.ckpt by the validation metric of the data."""
-    return ModelCheckpoint(
+    return RecordCheckpoint(
         dirpath=record.path / names.CHECKPOINTS,
         filename="best",
         monitor=f"val/{data.key_metric}",
@@ -42,7 +63,7 @@ def last_checkpoint(record: RunRecord) -> ModelCheckpoint:
     Always when validation ends, also at the end of an epoch: resumed from there, an epoch ends and begins as usual, and
     draws the random numbers that it always draws.
     """
-    return ModelCheckpoint(
+    return RecordCheckpoint(
         dirpath=record.path / names.CHECKPOINTS,
         filename="last",
         enable_version_counter=False,
@@ -214,6 +235,7 @@ class AttentionMaps(L.Callback):
         if not described.exists():
             inputs = input_descriptions(self.data, "val", indices)
             shared = {"split": "val", "input": kinds(self.data)[0], "padded_length": batch.inputs.shape[1]}
+            shared["first_items"] = self.data.first_items
             if pl_module.model.encoder.of_variables:  # type: ignore[union-attr]
                 shared["variables"] = self.data.variable_labels()
             write_json(described, {**shared, "examples": inputs}, indent=None)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,9 @@ def offline_runs(folder: Path) -> list[Path]:
     return sorted(folder.glob("wandb/offline-run-*/*.wandb"))
 
 
+@cache
 def read(file: Path) -> list[dict[str, Any]]:
-    """The records of an offline run."""
+    """The records of an offline run that has ended."""
     done = subprocess.run(
         [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)],
         capture_output=True,
@@ -151,6 +153,21 @@ def forecasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *["trainer=cpu", "trainer.max_epochs=1", "trainer.log_every_n_steps=1", "logger=wandb"],
         *["logger.wandb.gradients=true", "logger.wandb.tags=[quick]", "logger.wandb.notes=a look", "seed=3"],
     ]
+    return train_offline(folder, words)
+
+
+@pytest.fixture(scope="module")
+def tours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on tours of five to seven cities."""
+    words = [
+        *["data=tsp", "data.num_points=5-7", "data.num_train=16", "data.num_val=8", "data.num_test=8"],
+        *["data.batch_size=8", "dim=8", "trainer=cpu", "trainer.max_epochs=1", "callbacks=none", "logger=wandb"],
+    ]
+    return train_offline(tmp_path_factory.mktemp("tours"), words)
+
+
+def train_offline(folder: Path, words: list[str]) -> Path:
+    """Trains in the place of somebody who has no account; the parent of the run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
         for name in [name for name in os.environ if name.startswith("WANDB")]:
@@ -192,6 +209,25 @@ def test_tables_hold_a_row_for_each_example_site_and_step(forecasts: Path) -> No
     )  # as the file has them
     for row in steps:
         assert row["error"] == pytest.approx(abs(row["forecast"] - row["measured"]))
+
+
+def test_a_table_of_tours_has_each_answer_beside_the_shortest(tours: Path) -> None:
+    (file,) = offline_runs(tours)
+    rows = table(file, read(file), "tables/tours")
+    with np.load(tours / "first" / "predictions" / "test.npz") as kept:
+        instances = kept["inputs"].astype(float)
+
+    def length(tour: str, cities: np.ndarray) -> float:
+        visited = cities[[int(city) for city in tour.split()]]
+        return float(np.linalg.norm(visited - np.roll(visited, 1, axis=0), axis=1).sum())
+
+    assert [row["example"] for row in rows] == list(range(8))
+    for row, cities in zip(rows, instances, strict=True):
+        assert set(row["said"].split()) == set(row["asked"].split()) == set(row["reads"].split())
+        assert row["tour_length"] == pytest.approx(length(row["said"], cities), rel=1e-3)
+        assert row["gap"] == pytest.approx(row["tour_length"] / length(row["asked"], cities) - 1, abs=2e-3)
+    assert {len(row["reads"].split()) for row in rows} <= {5, 6, 7}
+    assert any(row["gap"] > 0 for row in rows)
 
 
 def test_artifacts_lead_from_the_data_to_the_model_and_its_predictions(forecasts: Path) -> None:

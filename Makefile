@@ -18,8 +18,9 @@ train: $(VENV)/.ok  ## train the default experiment; more overrides: make train 
 dashboard: $(VENV)/.ok  ## the runs in the browser; another folder: make dashboard ARGS="run_dir=DIR"
 	@$(BIN)/attnlab dashboard $(ARGS)
 
+# Bytecode is kept, also where PYTHONDONTWRITEBYTECODE is set: a test that starts a process would compile torch anew.
 test: $(VENV)/.dev-ok  ## the fast tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/pycache $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev-ok  ## format, lint, types
 	@$(BIN)/ruff format --check .

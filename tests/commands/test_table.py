@@ -34,7 +34,8 @@ def test_rows_and_columns_can_be_any_keys(study: str, capsys: pytest.CaptureFixt
     assert run(["table", study, *words]) == 0
     told = capsys.readouterr().out
     assert r"\caption{10 \%}" in told
-    assert r" & gru, cpu\_seconds $\downarrow$ & min\_gru, cpu\_seconds $\downarrow$ \\" in told
+    assert r" & gru & min\_gru \\" in told
+    assert r" & cpu\_seconds $\downarrow$ & cpu\_seconds $\downarrow$ \\" in told
 
 
 def test_what_a_reader_must_know_is_no_part_of_the_table(

@@ -123,7 +123,7 @@ def test_every_command_of_a_page_can_be_typed(
         else:
             type_in(words, capsys)
     assert len(visited) == sum(words[1] == "dashboard" for words in typed)
-    assert all("<title>attnlab</title>" in page for page in visited)
+    assert all("<title>attnlab</title>" in html for html in visited)
     assert bool(uploaded) == (["attnlab", "sync"] in typed)
     train = attnlab.train
     monkeypatch.setattr(attnlab, "train", lambda *words: train(*smaller(list(words))))

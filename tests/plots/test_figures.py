@@ -14,7 +14,7 @@ from attnlab.attention import NoAttention, ScoredAttention
 from attnlab.attention.normalizers import Softmax
 from attnlab.attention.scorers import Dot
 from attnlab.compose import build_model
-from attnlab.data import TSP, Forecasting, Reverse
+from attnlab.data import TSP, ConvexHull, Delaunay, Forecasting, Reverse
 from attnlab.data.base import DataModule
 from attnlab.encoders import GRU
 from attnlab.heads import Direct, Pointer, Seq2Seq
@@ -28,7 +28,7 @@ dot = partial(ScoredAttention, scorer=Dot, normalizer=Softmax, num_heads=1)
 
 def model_for(data: DataModule, attention: Any = dot) -> Model:
     head: Any = {
-        TSP: partial(Pointer, hidden_dim=8),
+        **dict.fromkeys((TSP, ConvexHull, Delaunay), partial(Pointer, hidden_dim=8)),
         Reverse: partial(Seq2Seq, hidden_dim=8),
         Forecasting: partial(Direct, hidden_dim=8, dropout=0.0, loss="mae"),
     }[type(data)]
@@ -84,6 +84,26 @@ def test_tours_are_drawn_with_their_lengths(tmp_path: Path) -> None:
         length, optimal = (float(word) for word in tour["title"].replace("length ", "").split(", optimal "))
         assert length >= optimal - 1e-3
         assert len(tour["layer"][3]["data"]["values"]) == int(batch.input_mask[index].sum())
+
+
+@pytest.mark.parametrize(("kind", "name"), [(ConvexHull, "hulls"), (Delaunay, "triangulations")])
+def test_answers_that_end_are_drawn_over_the_true_ones(kind: Any, name: str) -> None:
+    data = kind(num_points="4-6", **SIZES)
+    pictures, batch, answers = drawn(data)
+    assert set(pictures) == {name, "attention"}
+    for index, picture in enumerate(pictures[name].to_dict()["hconcat"]):
+        true, predicted, points, _ = (layer["data"]["values"] for layer in picture["layer"])
+        assert len(points) == int(batch.input_mask[index].sum())
+        target = batch.targets[index][batch.target_mask[index]].tolist()[:-1]
+        size = 3 if kind is Delaunay else len(target)
+        assert {row["polygon"] for row in true} == set(range(len(target) // size))
+        assert len(true) == len(target) + len(target) // size  # each comes home
+        assert len(predicted) <= 2 * len(answers[index])
+        assert re.fullmatch(r"\d+\.\d % of the hull's area|no simple polygon|\d of \d triangles", picture["title"])
+    cells = pictures["attention"].to_dict()["data"]["values"]
+    assert {cell["column"] for cell in cells} == set(range(int(batch.input_mask[0].sum()) + 1))  # the end is the first
+    perfect = charts(model_for(data), data, batch, batch.targets)[name].to_dict()["hconcat"][0]
+    assert re.fullmatch(r"100\.0 % of the hull's area|(\d) of \1 triangles", perfect["title"])
 
 
 def test_what_a_decoder_looked_at_is_drawn_without_the_padding() -> None:

@@ -15,6 +15,13 @@ def test_slots_of_a_memory_have_numbers() -> None:
     assert (places.columns, places.column_title) == (["1", "2", "3", "4"], "slot")
 
 
+def test_what_can_be_looked_at_before_the_input_has_its_name_in_a_head_alone() -> None:
+    places = places_of("head.attention", (4, 6), 5, INPUTS, SAID, first_items=["■"])
+    assert (places.columns, places.column_title) == (["■", *INPUTS], "read")
+    places = places_of("encoder.layers.0.attention", (5, 5), 5, INPUTS, SAID, first_items=["■"])
+    assert places.columns == INPUTS
+
+
 def test_both_axes_of_self_attention_are_the_input() -> None:
     places = places_of("encoder.layers.0.attention", (5, 5), 5, INPUTS, SAID)
     assert (places.rows, places.columns, places.first_query) == (INPUTS, INPUTS, 0)

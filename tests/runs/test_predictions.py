@@ -163,9 +163,72 @@ def test_a_tour_is_shown_by_its_legs_whichever_way_it_runs(tmp_path: Path) -> No
     shown = record.example(0)
     assert record.kind == "tour"
     assert shown["points"] == [[0, 0], [0, 1], [1, 1], [1, 0]]
-    assert shown["edges"] == [[1, 0, True], [0, 2, False], [2, 3, True], [3, 1, False]]
-    assert shown["target_edges"] == [[0, 1], [1, 2], [2, 3], [3, 0]]
+    pieces = [(piece["places"], piece["right"], piece["after"]) for piece in shown["pieces"]]
+    # the first leg is known when two cities are, the way home with the whole
+    assert pieces == [([1, 0], True, 2), ([0, 2], False, 3), ([2, 3], True, 4), ([3, 1], False, 4)]
+    assert shown["true_pieces"] == [[0, 1], [1, 2], [2, 3], [3, 0]]
+    assert shown["first_items"] == []
     assert shown["looked"]["head.attention"]["shape"] == [4, 4]
+
+
+def ended(
+    run: Path, draws: str, predictions: list[list[int]], targets: list[list[int]], **scores: Any
+) -> PredictionRecord:
+    """Answers on the same four points, whose end is -1."""
+    labels = [[str(place) if place >= 0 else "■" for place in said] for said in predictions]
+    examples = [
+        about(index, {name: values[index] for name, values in scores.items()}, inputs=list("0123"), said=said, asked=[])
+        for index, said in enumerate(labels)
+    ]
+    kinds = {"input": "points", "output": "pointer sequence with an end", "draws": draws, "first_items": ["■"]}
+    count = len(predictions)
+    return write(
+        run,
+        {**kinds, "key_metric": "accuracy", "key_mode": "max", "padded_length": 5, "looked": [0], "examples": examples},
+        looked=np.full((1, 9, 6), 0.2),
+        inputs=[[[0, 0], [0, 1], [1, 1], [1, 0], [0, 0]]] * count,
+        input_mask=[[True] * 4 + [False]] * count,
+        targets=targets,
+        target_mask=np.array(targets) >= -1,
+        predictions=predictions,
+    )
+
+
+def test_a_hull_is_shown_by_its_legs_up_to_its_end(tmp_path: Path) -> None:
+    record = ended(tmp_path, "hull", [[1, 2, 0, -1, -1]], [[0, 2, 3, 1, -1]], accuracy=[0.0])
+    shown = record.example(0)
+    assert record.kind == "hull"
+    assert shown["said"] == [1, 2, 0, -1]
+    pieces = [(piece["places"], piece["right"], piece["after"]) for piece in shown["pieces"]]
+    assert pieces == [([1, 2], False, 2), ([2, 0], True, 3), ([0, 1], True, 4)]  # home with the end
+    assert shown["true_pieces"] == [[0, 2], [2, 3], [3, 1], [1, 0]]
+    assert shown["looked"]["head.attention"]["shape"] == [5, 5]  # the end and four points; as many steps as were kept
+
+
+def test_a_triangulation_is_shown_by_its_whole_triangles(tmp_path: Path) -> None:
+    record = ended(tmp_path, "triangulation", [[2, 1, 0, 0, 1, 3, 2, -1]], [[0, 1, 2, 0, 2, 3, -1, 0]], accuracy=[0.0])
+    shown = record.example(0)
+    assert record.kind == "triangulation"
+    pieces = [(piece["places"], piece["right"], piece["after"]) for piece in shown["pieces"]]
+    assert pieces == [([2, 1, 0], True, 3), ([0, 1, 3], False, 6)]
+    assert shown["true_pieces"] == [[0, 1, 2], [0, 2, 3]]
+
+
+@pytest.mark.parametrize("draws", ["hull", "triangulation"])
+def test_an_answer_that_names_nothing_draws_nothing(draws: str, tmp_path: Path) -> None:
+    record = ended(tmp_path, draws, [[-1, -1], [2, -1]], [[0, 1, 2, -1]] * 2, accuracy=[0.0, 0.0])
+    assert [(record.example(index)["said"], record.example(index)["pieces"]) for index in (0, 1)] == [
+        ([-1], []),
+        ([2, -1], []),
+    ]
+
+
+def test_a_polygon_without_an_area_is_worse_than_one_with_a_small_area(tmp_path: Path) -> None:
+    predictions, targets = [[0, 1, 2, -1]] * 4, [[0, 1, 2, -1]] * 4
+    record = ended(
+        tmp_path, "hull", predictions, targets, accuracy=[0.0, 1.0, 0.0, 0.0], area_coverage=[0.9, 1.0, None, 0.2]
+    )
+    assert [example["position"] for example in record.overview()["examples"]] == [2, 3, 0, 1]
 
 
 def test_numbers_that_are_pointed_at_are_shown_as_numbers(tmp_path: Path) -> None:

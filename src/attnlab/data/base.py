@@ -15,7 +15,19 @@ from torchmetrics import Metric
 
 from attnlab.batch import Batch
 from attnlab.errors import UserError
-from attnlab.spec import END, PAD, DataSpec, Forecast, Number, Series, StepLabels, Tokens, TokenSequence
+from attnlab.spec import (
+    END,
+    END_OF_POINTERS,
+    PAD,
+    DataSpec,
+    Forecast,
+    Number,
+    PointerSequence,
+    Series,
+    StepLabels,
+    Tokens,
+    TokenSequence,
+)
 
 #: train, val, test, or one of the further tests that a dataset names.
 Split = str
@@ -45,6 +57,8 @@ class DataModule(L.LightningDataModule, ABC):
     key_mode: ClassVar[Literal["min", "max"]]
     #: A dataset of this kind in a size that costs nothing: what combinations are tried on.
     example_spec: ClassVar[DataSpec]
+    #: What an answer draws through the points of its input; None where it draws nothing.
+    draws: ClassVar[Literal["tour", "hull", "triangulation"] | None] = None
 
     def __init__(self, *, batch_size: int, seed: int) -> None:
         super().__init__()
@@ -91,12 +105,21 @@ class DataModule(L.LightningDataModule, ABC):
         assert isinstance(self.spec.input, Series)
         return [str(number + 1) for number in range(self.spec.input.channels)]
 
+    @property
+    def first_items(self) -> list[str]:
+        """What a head can look at before the real positions of the input: the end, where answers point at it."""
+        ends = isinstance(self.spec.output, PointerSequence) and self.spec.output.ends
+        return [token_label(END)] if ends else []
+
     def question_label(self, split: Split, index: int) -> str | None:
         """The question that comes with an example, for people; None where the data ask none."""
         return None
 
     def answer_labels(self, split: Split, index: int, answer: Tensor) -> list[str]:
-        """What an answer [U] says at each step, for the axes of a picture; as many steps as its target has."""
+        """What an answer [U] says at each step, for the axes of a picture; as many steps as its target has.
+
+        An answer that points at its end has its own steps.
+        """
         batch = self.source(split)[np.array([index])]
         if isinstance(self.spec.output, Forecast):
             return [f"+{step + 1}" for step in range(len(answer))]
@@ -105,6 +128,9 @@ class DataModule(L.LightningDataModule, ABC):
         if isinstance(self.spec.output, StepLabels):  # one for each real position; where nothing is asked, a dot
             asked = batch.target_mask[0, : int(batch.input_mask.sum())].tolist()
             return [str(said) if real else "·" for said, real in zip(answer.tolist(), asked, strict=False)]
+        if self.first_items:  # up to its own end, wherever that is
+            ended = (answer == END_OF_POINTERS).cumsum(0) > 0
+            return [*map(str, answer[~ended].tolist()), *(self.first_items if ended.any() else [])]
         steps = answer[: int(batch.target_mask[0].sum())].tolist()
         return [token_label(step) if isinstance(self.spec.output, TokenSequence) else str(step) for step in steps]
 

@@ -38,6 +38,7 @@ class TSP(PointProblem):
     key_metric: ClassVar[str] = "gap"
     key_mode: ClassVar[Literal["min", "max"]] = "min"
     example_spec: ClassVar[DataSpec] = DataSpec(Points(2), PointerSequence(7), max_length=7)
+    draws = "tour"
     least_points = 3
 
     @property
@@ -73,6 +74,7 @@ class ConvexHull(PointProblem):
     example_spec: ClassVar[DataSpec] = DataSpec(
         Points(2), PointerSequence(8, can_judge_repeats=True, ends=True), max_length=7
     )
+    draws = "hull"
     least_points = 3
 
     @property
@@ -111,6 +113,7 @@ class Delaunay(PointProblem):
         PointerSequence(3 * most_triangles(7) + 1, can_judge_repeats=True, ends=True, needs_repeats=True),
         max_length=7,
     )
+    draws = "triangulation"
     least_points = 3
 
     @property

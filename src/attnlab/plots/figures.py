@@ -13,12 +13,13 @@ from attnlab.batch import Batch
 from attnlab.data.base import DataModule, Split
 from attnlab.data.forecasting import Forecasting
 from attnlab.data.metrics import tour_length
-from attnlab.data.pointer import TSP
+from attnlab.data.polygons import Polygons
+from attnlab.data.triangulations import read_triangles
 from attnlab.model import Model
 from attnlab.plots.attention import plot_attention
 from attnlab.plots.forecasts import plot_forecast
 from attnlab.plots.places import places_of
-from attnlab.plots.tours import plot_tour
+from attnlab.plots.polygons import plot_polygons
 from attnlab.training.callbacks import attention_maps
 
 #: How many test examples are drawn beside each other.
@@ -32,8 +33,9 @@ def charts(model: Model, data: DataModule, batch: Batch, answers: Tensor) -> dic
     drawn: dict[str, Any] = {}
     if isinstance(data, Forecasting):
         drawn["forecast"] = _forecasts(data, batch, answers)
-    elif isinstance(data, TSP):
-        drawn["tours"] = _tours(batch, answers)
+    elif data.draws is not None:
+        draw = {"tour": _tours, "hull": _hulls, "triangulation": _triangulations}[data.draws]
+        drawn[f"{data.draws}s"] = alt.hconcat(*draw(batch, answers))
     device = next(model.parameters()).device
     maps = attention_maps(model, batch.each(lambda field: field[:1]).to(device))
     looked = {site: weights for site, weights in maps.items() if site == "head.attention"}
@@ -70,7 +72,7 @@ def attention_charts(
     drawn = {}
     for site, weights in maps.items():
         shown = weights[0].astype(np.float32).mean(0)  # [Q, K]
-        places = places_of(site, shown.shape, length, inputs, said, variables)
+        places = places_of(site, shown.shape, length, inputs, said, variables, data.first_items)
         drawn[site] = plot_attention(
             shown[: len(places.rows), : len(places.columns)],  # without the padding
             places.rows,
@@ -104,16 +106,40 @@ def _forecasts(data: Forecasting, batch: Batch, answers: Tensor) -> Any:
     return alt.hconcat(*drawn)
 
 
-def _tours(batch: Batch, answers: Tensor) -> Any:
+def _tours(batch: Batch, answers: Tensor) -> list[Any]:
     lengths = tour_length(batch.inputs, answers, batch.target_mask)
     optimal = tour_length(batch.inputs, batch.targets, batch.target_mask)
     drawn = []
     for index in range(min(NUM_DRAWN, batch.num_examples)):
         count = int(batch.input_mask[index].sum())
         title = f"length {lengths[index]:.3f}, optimal {optimal[index]:.3f}"
-        points, predicted, best = (field[index, :count].numpy() for field in (batch.inputs, answers, batch.targets))
-        drawn.append(plot_tour(points, predicted, best, title=title))
-    return alt.hconcat(*drawn)
+        predicted, best = (field[index, :count].tolist() for field in (answers, batch.targets))
+        drawn.append(plot_polygons(batch.inputs[index, :count].numpy(), [predicted], [best], title=title))
+    return drawn
+
+
+def _hulls(batch: Batch, answers: Tensor) -> list[Any]:
+    said, hulls = (Polygons.of(batch.inputs, corners) for corners in (answers, batch.targets))
+    covered, simple = said.area / hulls.area, said.simple
+    drawn = []
+    for index in range(min(NUM_DRAWN, batch.num_examples)):
+        title = f"{100 * covered[index]:.1f} % of the hull's area" if simple[index] else "no simple polygon"
+        points = batch.inputs[index, batch.input_mask[index]].numpy()
+        predicted, true = (one.corners[index, one.real[index]].tolist() for one in (said, hulls))
+        drawn.append(plot_polygons(points, [predicted], [true], title=title))
+    return drawn
+
+
+def _triangulations(batch: Batch, answers: Tensor) -> list[Any]:
+    drawn = []
+    for index in range(min(NUM_DRAWN, batch.num_examples)):
+        said, true = (
+            [triangle for triangle in read_triangles(field[index, None])[0][0].tolist() if min(triangle) >= 0]
+            for field in (answers, batch.targets)
+        )
+        title = f"{sum(triangle in said for triangle in true)} of {len(true)} triangles"
+        drawn.append(plot_polygons(batch.inputs[index, batch.input_mask[index]].numpy(), said, true, title=title))
+    return drawn
 
 
 def _spread(count: int) -> list[int]:

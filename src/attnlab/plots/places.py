@@ -30,6 +30,7 @@ def places_of(
     inputs: Sequence[str],
     said: Sequence[str],
     variables: Sequence[str] = (),
+    first_items: Sequence[str] = (),
 ) -> Places:
     """Names for a map [queries, items] of a site.
 
@@ -38,14 +39,16 @@ def places_of(
         inputs: what stands at each real position of the input.
         said: what was answered at each step.
         variables: their names, where a state belongs to a variable and not to a position.
+        first_items: what a head can look at before the input.
     """
     if variables:
         names = list(variables)
         if site.startswith("head"):
             return Places(list(said), "said", names, "variable")
         return Places(names, "variable", names, "variable")
-    place = _places_of_head if site.startswith("head") else _places_of_encoder
-    return place(shape, length, list(inputs), list(said))
+    if site.startswith("head"):
+        return _places_of_head(shape, length + len(first_items), [*first_items, *inputs], list(said))
+    return _places_of_encoder(shape, length, list(inputs), list(said))
 
 
 def _places_of_head(shape: tuple[int, int], length: int, inputs: list[str], said: list[str]) -> Places:

@@ -123,7 +123,8 @@ class AttentionRecord:
         length, inputs = self.described["padded_length"], self.described["examples"][example]["inputs"]
         said = read_description(self.files[epoch].with_suffix(".json")).get("said")
         steps = said[example] if said else [str(step + 1) for step in range(shape[0])]
-        places = places_of(site, shape, length, inputs, steps, self.described.get("variables", ()))
+        variables, first_items = (self.described.get(name, ()) for name in ("variables", "first_items"))
+        places = places_of(site, shape, length, inputs, steps, variables, first_items)
         if (
             self.described.get("input") == "series" and places.row_title == "said"
         ):  # forecasts stand behind what is read

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,22 +48,34 @@ class PredictionRecord:
 
     @property
     def kind(self) -> str:
-        """What is shown: forecast, tour, label, number, step labels or sequence."""
+        """What is shown: forecast, tour, hull, triangulation, label, number, step labels or sequence."""
         output = str(self.described["output"])
-        if output == "pointer sequence":
-            return "tour" if self.arrays["inputs"].shape[-1] == 2 else "sequence"
-        return "sequence" if output == "token sequence" else output
+        if "draws" not in self.described and output == "pointer sequence" and self.arrays["inputs"].shape[-1] == 2:
+            return "tour"  # a record from before there were others
+        if self.described.get("draws"):
+            return str(self.described["draws"])
+        return "sequence" if output in ("token sequence", "pointer sequence") else output
+
+    @property
+    def _first_items(self) -> list[str]:
+        """What the head could look at before the input: the end of an answer that points at it."""
+        return list(self.described.get("first_items", []))
 
     def overview(self) -> dict[str, Any]:
         """What there is to choose from, the worst answers first."""
         key, rising = self.described["key_metric"], self.described["key_mode"] == "max"
 
-        def badness(position: int) -> tuple[float, ...]:
-            scores = dict(self.described["examples"][position]["scores"])
-            ordered = [scores.pop(key, None), *scores.values()]
-            return tuple(-np.inf if value is None else (-value if rising else value) for value in ordered)
-
         examples = self.described["examples"]
+        others = [name for name in dict.fromkeys(name for one in examples for name in one["scores"]) if name != key]
+
+        def badness(position: int) -> tuple[float, ...]:
+            scores = examples[position]["scores"]
+            judged = scores.get(key)
+            first = -np.inf if judged is None else -judged if rising else judged
+            # What has not even such a score, such as an area that is none, is worse than what has one.
+            rest = [np.inf if value is None else -value if rising else value for value in map(scores.get, others)]
+            return (first, *rest)
+
         order = sorted(range(len(examples)), key=badness, reverse=True)
         return {
             "kind": self.kind,
@@ -90,8 +104,8 @@ class PredictionRecord:
         shared = {"scores": about["scores"], "question": about["question"], "looked": self._looked(position)}
         if self.kind == "forecast":
             return {**shared, **self._forecast(position, variable)}
-        if self.kind == "tour":
-            return {**shared, **self._tour(position)}
+        if self.kind in ("tour", "hull", "triangulation"):
+            return {**shared, **self._drawing(position)}
         return {**shared, **self._sequence(position)}
 
     def _forecast(self, position: int, variable: int) -> dict[str, Any]:
@@ -170,18 +184,43 @@ class PredictionRecord:
         right[:common] = said[:common] == targets[:common]
         return right
 
-    def _tour(self, position: int) -> dict[str, Any]:
-        real = int(self.arrays["target_mask"][position].sum())
-        cities = int(self.arrays["input_mask"][position].sum())
-        said, asked = (self.arrays[name][position, :real].tolist() for name in ("predictions", "targets"))
-        optimal = {frozenset(edge) for edge in closed(asked)}
+    def _drawing(self, position: int) -> dict[str, Any]:
+        """A tour, hull or triangulation in pieces: legs or triangles, each known after so many steps."""
+        said, asked = (self._steps(name, position) for name in ("predictions", "targets"))
+        true = self._pieces(asked)
+        known = {frozenset(piece) for piece in true}
+        count = int(self.arrays["input_mask"][position].sum())
         return {
-            "points": self.arrays["inputs"][position, :cities].astype(float).round(5).tolist(),
+            "points": self.arrays["inputs"][position, :count].astype(float).round(5).tolist(),
+            "first_items": self._first_items,
             "said": said,
-            "asked": asked,
-            "edges": [[*edge, frozenset(edge) in optimal] for edge in closed(said)],
-            "target_edges": [list(edge) for edge in closed(asked)],
+            "pieces": [
+                {"places": piece, "right": frozenset(piece) in known, "after": after}
+                for piece, after in zip(self._pieces(said), self._known_after(said), strict=False)
+            ],
+            "true_pieces": true,
         }
+
+    def _known_after(self, steps: list[int]) -> Iterator[int]:
+        """How many steps each piece takes: a triangle its three, a leg those to its other end, the last one all."""
+        if self.kind == "triangulation":
+            return iter(range(3, len(steps) + 1, 3))
+        places = sum(place >= 0 for place in steps)
+        return chain(range(2, places + 1), [len(steps)])
+
+    def _steps(self, name: str, position: int) -> list[int]:
+        """The places of an answer in order, with its end where it has one; the end stands below 0."""
+        steps: list[int] = self.arrays[name][position].tolist()
+        if not self._first_items:
+            return steps[: int(self.arrays["target_mask"][position].sum())]
+        return steps[: next((step + 1 for step, place in enumerate(steps) if place < 0), len(steps))]
+
+    def _pieces(self, steps: list[int]) -> list[list[int]]:
+        """The legs of a closed way, or the triangles: all whole ones."""
+        places = [place for place in steps if place >= 0]
+        if self.kind == "triangulation":
+            return [places[start : start + 3] for start in range(0, len(places) - 2, 3)]
+        return [list(leg) for leg in closed(places)] if len(places) > 1 else []
 
     @cached_property
     def _maps(self) -> dict[str, np.ndarray]:
@@ -198,11 +237,13 @@ class PredictionRecord:
             return {}
         row = self.described["looked"].index(position)
         about, length = self.described["examples"][position], self.described["padded_length"]
+        first = self._first_items
         shown = {}
         for site, weights in self._maps.items():
             steps, items = weights[row].shape
-            if items == length:  # else it looks at slots of a memory, which have no names
-                kept = weights[row][: min(steps, max(1, len(about["asked"]))), : len(about["inputs"])]
+            if items == len(first) + length:  # else it looks at slots of a memory, which have no names
+                named = len(about["said"] if first else about["asked"])
+                kept = weights[row][: min(steps, max(1, named)), : len(first) + len(about["inputs"])]
                 shown[site] = packed(kept)
         return shown
 

@@ -73,6 +73,8 @@ def described_predictions(
         "output": answered,
         "key_metric": data.key_metric,
         "key_mode": data.key_mode,
+        "draws": data.draws,
+        "first_items": data.first_items,
         "variables": _variables(data),
         "examples": [
             {**example, "said": words, "asked": right, "scores": score}

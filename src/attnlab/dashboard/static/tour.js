@@ -1,4 +1,4 @@
-// An order of points in the plane, step by step: the legs taken so far, and what the decoder looks at next.
+// An answer on points in the plane, step by step: the legs or triangles known so far, and what the decoder looks at next.
 import { scale } from "./choices.js";
 import { el } from "./dom.js";
 import { unpack } from "./heatmap.js";
@@ -13,15 +13,17 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
-/** Draws predicted edges over the target's; `example` is the server's. The step is kept in the address. */
-export function drawTour(holder, { points, said, edges, target_edges: targets, looked }, state) {
+/** Draws predicted pieces over the true ones; the example is the server's. The step is kept in the address. */
+export function drawTour(holder, { points, said, pieces, true_pieces: truth, first_items: first, looked }, state) {
   const site = Object.keys(looked).at(-1);
   const weights = site ? unpack(looked[site]) : null;
   const at = projection(points);
   const picture = svg("svg", { class: "tour", viewBox: `0 0 ${SIDE} ${SIDE}`, role: "img" });
   const bars = el("div", { class: "bars" });
   const line = el("p", { class: "readout", "aria-live": "polite" });
-  const last = said.length; // all legs, and home
+  const last = said.length; // all of it, a tour's way home too
+  const names = [...first, ...points.keys()].map(String); // of what was looked at: the end, where there is one, and the points
+  const item = (place) => place + first.length; // the end is the place below 0
   const step = scale(
     "Step", last + 1, Math.min(last, Number(state.get("step", String(last)))), (place) => (place === last ? "the whole" : `${place} of ${last}`),
     (place) => { state.set({ step: place === last ? null : place }); show(place); },
@@ -45,19 +47,25 @@ export function drawTour(holder, { points, said, edges, target_edges: targets, l
     ),
   );
 
-  const edge = ([from, to], kind) => svg("line", { x1: at[from][0], y1: at[from][1], x2: at[to][0], y2: at[to][1], class: kind });
+  const draw = (places, kind) => {
+    const [from, to] = [at[places[0]], at[places[1]]];
+    if (places.length === 2) return svg("line", { x1: from[0], y1: from[1], x2: to[0], y2: to[1], class: kind });
+    return svg("polygon", { points: places.map((place) => at[place].join()).join(" "), class: kind });
+  };
+  const triangles = truth[0]?.length === 3;
+  const whole = said.map((place, step) => `${step === 0 ? "" : triangles ? (step % 3 ? " " : " · ") : " → "}${names[item(place)]}`).join("");
 
   function show(place) {
-    // At step s the first s places are known and the next is chosen: s - 1 legs have been taken.
-    const taken = place === last ? edges : edges.slice(0, Math.max(0, place - 1));
+    // At step s the first s choices are known and the next is made.
+    const taken = pieces.filter(({ after }) => place === last || after <= place);
     const row = weights && place < Math.min(last, weights.rows) ? weights.values.subarray(place * weights.columns, (place + 1) * weights.columns) : null;
     const here = place > 0 && place < last ? said[place - 1] : null;
     picture.replaceChildren(
-      ...targets.map((one) => edge(one, "target")),
-      ...taken.map(([from, to, right]) => edge([from, to], right ? "leg" : "leg wrong")),
+      ...truth.map((places) => draw(places, "target")),
+      ...taken.map(({ places, right }) => draw(places, right ? "leg" : "leg wrong")),
     );
     if (row) {
-      row.forEach((weight, city) => {
+      row.subarray(first.length).forEach((weight, city) => {
         if (weight < 0.005) return;
         picture.append(svg("circle", { cx: at[city][0], cy: at[city][1], r: 6 + 18 * Math.sqrt(weight), class: "weight", opacity: 0.75 }));
       });
@@ -71,12 +79,12 @@ export function drawTour(holder, { points, said, edges, target_edges: targets, l
     bars.replaceChildren();
     if (row) {
       const ranked = [...row.keys()].sort((one, other) => row[other] - row[one]).slice(0, 8);
-      for (const city of ranked) bars.append(el("span", {}, String(city)), el("i", { style: `width:${(100 * row[city]).toFixed(1)}%` }), el("span", {}, row[city].toFixed(3)));
+      for (const one of ranked) bars.append(el("span", {}, names[one]), el("i", { style: `width:${(100 * row[one]).toFixed(1)}%` }), el("span", {}, row[one].toFixed(3)));
     }
     line.textContent = place === last
-      ? `predicted ${said.join(" → ")}`
-      : `${place ? `at ${here}, ` : ""}chooses ${said[place]}${row ? ` with weight ${row[said[place]].toFixed(3)}` : ""}`;
-    picture.setAttribute("aria-label", `${line.textContent}; ${taken.filter(([, , right]) => !right).length} of ${taken.length} legs drawn are not in the target`);
+      ? `predicted ${whole}`
+      : `${place ? `at ${here}, ` : ""}chooses ${names[item(said[place])]}${row ? ` with weight ${row[item(said[place])].toFixed(3)}` : ""}`;
+    picture.setAttribute("aria-label", `${line.textContent}; ${taken.filter(({ right }) => !right).length} of ${taken.length} ${triangles ? "triangles" : "legs"} drawn are not in the target`);
     picture.dataset.legs = String(taken.length);
   }
   show(Math.min(last, Number(state.get("step", String(last)))));

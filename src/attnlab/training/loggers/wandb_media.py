@@ -21,7 +21,7 @@ THUMBNAIL = 160
 
 
 def figures(run: Path) -> dict[str, wandb.Image]:
-    """plots/*.png: forecasts, tours, and what the head looked at."""
+    """plots/*.png: forecasts, tours, hulls, triangulations, and what the head looked at."""
     return {f"plots/{path.stem}": wandb.Image(str(path)) for path in sorted((run / names.PLOTS).glob("*.png"))}
 
 
@@ -50,7 +50,7 @@ def heat_maps(run: Path) -> dict[str, wandb.Image]:
 def tables(run: Path) -> dict[str, wandb.Table]:
     found = {"tables/attention": attention_table(run)}
     described = json.loads((run / names.PREDICTIONS / "test.json").read_text(encoding="utf-8"))
-    kind = "tours" if described["input"] == "points" else "predictions"
+    kind = f"{described['draws']}s" if described.get("draws") else "predictions"
     found[f"tables/{kind}"] = predictions_table(described)
     if described["variables"]:
         with np.load(run / names.PREDICTIONS / "test.npz") as arrays:

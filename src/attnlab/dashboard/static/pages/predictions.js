@@ -1,4 +1,4 @@
-// What a run answered to test examples, beside what was right: forecasts, sequences, tours. The worst come first.
+// What a run answered to test examples, beside what was right: forecasts, sequences, tours, hulls, triangulations. The worst come first.
 import { chart, palette } from "../chart.js";
 import { chosenRun, readRuns, scale, selectRun } from "../choices.js";
 import { el, message, select } from "../dom.js";
@@ -79,7 +79,7 @@ export async function render(root, state, api) {
     const index = about.examples.find((one) => String(one.position) === position).index;
     holder.replaceChildren(el("p", { class: "facts" }, el("span", {}, `${about.split} example ${index}`), scores));
     if (example.question) holder.append(el("p", {}, el("strong", {}, `${example.question}?`)));
-    const draw = { forecast: drawForecast, tour: drawTour }[about.kind] ?? drawSequence;
+    const draw = { forecast: drawForecast, tour: drawTour, hull: drawTour, triangulation: drawTour }[about.kind] ?? drawSequence;
     drawn = draw(holder, example, state);
     holder.dataset.position = position;
   }

@@ -6,8 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from playwright.sync_api import Page, expect
-from tests.dashboard.conftest import serving
+from tests.dashboard.conftest import COMMON, serving
+
+from attnlab import cli
+from attnlab.runs.predictions import PredictionRecord
 
 Open = Callable[..., Page]
 Picture = Callable[[Page, str], None]
@@ -37,6 +41,50 @@ def test_a_tour_is_stepped_through(dashboard: str, open_page: Open, picture: Pic
     assert "step=3" in page.url
     page.reload()
     expect(page.locator("svg.tour")).to_have_attribute("data-legs", "2")
+
+
+SHAPES = {"hull": "convex_hull", "triangulation": "delaunay"}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on hulls and one on triangulations, each of five points."""
+    folder = tmp_path_factory.mktemp("shapes")
+    for name, data in SHAPES.items():
+        words = [f"data={data}", "data.num_points=5", "encoder=transformer", "trainer.max_epochs=1", *COMMON]
+        assert cli.run(["train", *words, f"hydra.run.dir={folder / name}"]) == 0
+    return folder
+
+
+def test_hulls_and_triangulations_are_stepped_through_to_their_end(shapes: Path, open_page: Open) -> None:
+    with serving(shapes) as address:
+        for name in SHAPES:
+            page = open_page(f"{address}/#/predictions?run={name}")
+            drawing, readout = page.locator("svg.tour"), page.locator(".tourbox .readout")
+            panel = page.get_by_role("region", name="prediction")
+            expect(drawing).to_be_visible()
+            position = int(panel.get_attribute("data-position") or -1)
+            kept = PredictionRecord(shapes / name)
+            example = kept.example(position)
+            scores = [one["scores"]["accuracy"] for one in kept.described["examples"]]
+            assert scores[position] == min(scores)  # the worst first
+            expect(drawing.locator(".target")).to_have_count(len(example["true_pieces"]))
+            expect(drawing).to_have_attribute("data-legs", str(len(example["pieces"])))
+            wrong = sum(not piece["right"] for piece in example["pieces"])
+            expect(drawing.locator(".leg.wrong")).to_have_count(wrong)
+            steps = [str(place) if place >= 0 else "■" for place in example["said"]]
+            assert re.findall(r"\w+|■", readout.inner_text()) == ["predicted", *steps]
+            slider = page.get_by_role("slider", name="Step")
+            slider.focus()
+            slider.press("End")
+            slider.press("ArrowLeft")  # the last choice
+            expect(readout).to_have_text(re.compile(rf"chooses {steps[-1]} with weight (0\.\d+|1\.000)$"))
+            assert page.locator(".bars > span").first.inner_text() == steps[-1]  # the heaviest is chosen
+            narrow = open_page(f"{address}/#/predictions?run={name}", width=390)
+            expect(narrow.locator("svg.tour")).to_be_visible()
+            assert narrow.evaluate("document.documentElement.scrollWidth") <= 390
+            page.goto(f"{address}/#/attention?run={name}&site=head.attention")
+            expect(page.locator("canvas.heatmap").first).to_be_visible()
 
 
 def test_the_worst_come_first_and_the_best_last(dashboard: str, open_page: Open, sweep: Path) -> None:

@@ -23,8 +23,8 @@ def plot_polygons(
         predicted, true: the corners of each polygon, in order.
     """
     layers = [
-        _outlines(points, true).mark_line(color=QUIET, strokeWidth=6, opacity=0.5),
-        _outlines(points, predicted).mark_line(color=PREDICTION, strokeWidth=2),
+        _outlines(points, true).mark_line(color=QUIET, strokeWidth=6, strokeJoin="round", opacity=0.5),
+        _outlines(points, predicted).mark_line(color=PREDICTION, strokeWidth=2, strokeJoin="round"),
     ]
     numbered = [{"x": float(x), "y": float(y), "point": index} for index, (x, y) in enumerate(points)]
     base = alt.Chart(alt.Data(values=numbered)).encode(**_axes())

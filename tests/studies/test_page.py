@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from attnlab.cli import run
 from attnlab.studies.page import render_page
 from attnlab.studies.study import Measure, Problem, Study
 
@@ -21,6 +26,8 @@ STUDY = Study(
     reference="lstm",
     remarks="Ours differ, since they are ours.",
 )
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 def record(problem: str, rival: str, seed: int, accuracy: float, mse: float) -> dict[str, Any]:
@@ -80,3 +87,10 @@ def test_a_study_of_one_rival_has_a_row_for_each_problem_with_its_best_seed_by_v
     assert "| one | 0.1 | 5.0 | 3.0 ± 2.8 | 10 | 5 | 2 |" in page
     assert "| two | 0.3 | 25.0 | 25.0 | 10 | 5 | 1 |" in page
     assert "| mean of these 2 | 0.2 | 15.0 | 14.0 |" in page
+
+
+@pytest.mark.parametrize("page", sorted(RESULTS.glob("*.md")), ids=lambda page: page.stem)
+def test_a_published_page_is_what_its_records_give(page: Path, tmp_path: Path) -> None:
+    shutil.copytree(RESULTS / "records", tmp_path / "records")
+    assert run(["study", page.stem, "--page-only", "--results", str(tmp_path)]) == 0
+    assert (tmp_path / page.name).read_text(encoding="utf-8") == page.read_text(encoding="utf-8")

@@ -6,9 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from tests.dashboard.records import write_run
 
-from attnlab.dashboard.compare_api import compared, curves_of, differences, importance, of_one_data_set, pareto_front
+from attnlab.dashboard.app import create_app
+from attnlab.dashboard.compare_api import (
+    MAX_CURVES,
+    compared,
+    curves_of,
+    differences,
+    drawn_runs,
+    importance,
+    of_one_data_set,
+    pareto_front,
+)
 from attnlab.dashboard.index import RunIndex
 from attnlab.dashboard.runs_api import group_rows
 from attnlab.runs.store import read_metrics
@@ -80,6 +91,39 @@ def test_a_band_is_the_mean_over_runs_where_all_have_been(tmp_path: Path) -> Non
     # Student's t for one degree of freedom is 12.706, and the deviation of 0.2 and 0.4 over √2 is 0.1.
     assert (first["value"], first["high"] - first["value"]) == (pytest.approx(0.3), pytest.approx(1.2706, rel=1e-4))
     assert (second["value"], second["low"]) == (pytest.approx(0.4), pytest.approx(0.4))
+
+
+def started(name: str, minute: int, status: str = "finished", attention: str = "dot") -> dict[str, Any]:
+    facts = {"id": name, "status": status, "started": f"2026-11-20T10:{minute:02}:00+00:00"}
+    return {**facts, "choices": {"attention": attention}, "config": {}, "summary": {}}
+
+
+def test_of_too_many_runs_those_in_training_and_the_newest_are_drawn() -> None:
+    old = [started(f"b{number:02}", number % 60) for number in range(1, MAX_CURVES + 1)]
+    rows = [started("a_running", 0, "running"), *old, started("c_newest", 59)]
+    kept = [row["id"] for row in drawn_runs(rows, [])]
+    assert len(kept) == MAX_CURVES
+    assert (kept[0], kept[-1]) == ("a_running", "c_newest")
+    assert {row["id"] for row in rows} - set(kept) == {"b01", "b60"}  # of minutes 1 and 0
+    assert drawn_runs(rows[:MAX_CURVES], []) == rows[:MAX_CURVES]
+
+
+def test_groups_are_made_before_curves_are_left_out() -> None:
+    pairs = [started(f"{number:02}{seed}", number % 60, attention=str(number)) for number in range(61) for seed in "ab"]
+    assert drawn_runs(pairs, ["data"]) == pairs  # all in one
+    gone = [row["id"] for row in pairs if row not in drawn_runs(pairs, ["attention"])]
+    assert gone == ["00a", "00b"]  # 60 began in the same minute, and its name is later
+
+
+def test_the_server_counts_the_runs_that_it_leaves_out(tmp_path: Path) -> None:
+    for number in range(MAX_CURVES + 1):
+        write_run(tmp_path / f"run{number:02}", status="running" if number == MAX_CURVES else "finished", seed=number)
+    client = TestClient(create_app(tmp_path), base_url="http://127.0.0.1")
+    single = client.get("/api/curves").json()
+    assert (len(single["curves"]), single["left_out"]) == (MAX_CURVES, 1)
+    assert single["curves"][-1]["name"] == f"run{MAX_CURVES}"
+    grouped = client.get("/api/curves?by=encoder").json()
+    assert ([curve["runs"] for curve in grouped["curves"]], grouped["left_out"]) == ([MAX_CURVES + 1], 0)
 
 
 def test_groups_have_mean_and_interval_and_never_mix_metrics(tmp_path: Path) -> None:

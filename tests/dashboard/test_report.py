@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.dashboard.records import write_run
 
 from attnlab.comparison import Problem, compare, conclusion
+from attnlab.dashboard.compare_api import MAX_CURVES
 from attnlab.dashboard.index import RunIndex
 from attnlab.dashboard.report import Report, build_report, default_keys
 from attnlab.errors import UserError
@@ -121,3 +123,13 @@ def test_unfinished_runs_are_left_out_and_named(copied_sweep: Path) -> None:
     assert [name for name, _ in made.commands] == ["reverse_dot_s2"]
     with pytest.raises(UserError, match="none of these 1 is"):
         build_report(copied_sweep, "reverse", rows[:1])
+
+
+def test_curves_that_are_left_out_are_counted_in_the_caption(tmp_path: Path) -> None:
+    for number in range(MAX_CURVES + 1):
+        write_run(tmp_path / f"run{number:02}", seed=number // 2, dim=number)
+    rows = RunIndex(tmp_path).rows()
+    (curves, _) = build_report(tmp_path, "reverse", rows, by=["dim"]).figures
+    assert curves.caption.endswith("Shown are the 60 newest curves: 1 older run is left out.")
+    (curves, _) = build_report(tmp_path, "reverse", rows, by=["encoder"]).figures
+    assert "left out" not in curves.caption

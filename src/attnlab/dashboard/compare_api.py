@@ -42,14 +42,16 @@ def routes(store: RunIndex) -> list[Route]:
 
     def curves(request: Request) -> Response:
         facts, rows = chosen(request)
-        stamps = [_stamp(store, row) for row in rows[:MAX_CURVES]]
+        by = _list(request, "by")
+        kept = drawn_runs(rows, by)
+        stamps = [_stamp(store, row) for row in kept]
         # What the answer is made of: one more line of one run is another version.
         version = hashlib.sha256(repr((stamps, str(request.query_params))).encode()).hexdigest()[:16]
 
         def content() -> dict[str, Any]:
-            runs = [(row, _metrics(store, row)) for row in rows[:MAX_CURVES]]
-            made = curves_of(runs, request.query_params.get("metric", ""), _list(request, "by"))
-            return {**facts, "left_out": len(rows) - len(runs), **made}
+            runs = [(row, _metrics(store, row)) for row in kept]
+            made = curves_of(runs, request.query_params.get("metric", ""), by)
+            return {**facts, "left_out": len(rows) - len(kept), **made}
 
         return answer(request, content, version)
 
@@ -62,6 +64,21 @@ def of_one_data_set(rows: Sequence[Row], wanted: str) -> tuple[dict[str, Any], l
     data = wanted if wanted in names else max(dict.fromkeys(names), key=names.count, default="")
     kept = [row for row, name in zip(rows, names, strict=True) if name == data]
     return {"data": data, "data_sets": sorted(set(names))}, kept
+
+
+def drawn_runs(rows: Sequence[Row], by: Sequence[str]) -> list[Row]:
+    """The runs behind the curves that one chart can show, in the order of the rows.
+
+    Where there are too many curves, those of runs that are being trained come first, then those of the newest runs. A
+    group stands where its first run does and is never cut: its mean is that of all its runs.
+    """
+
+    def curve(row: Row) -> str:
+        return _group_name(row, by) if by else str(row["id"])
+
+    ranked = sorted(rows, key=lambda row: (row["status"] == "running", str(row["started"]), row["id"]), reverse=True)
+    shown = set(list(dict.fromkeys(map(curve, ranked)))[:MAX_CURVES])
+    return [row for row in rows if curve(row) in shown]
 
 
 def curves_of(runs: Sequence[tuple[Row, list[Row]]], metric: str, by: Sequence[str]) -> dict[str, Any]:
@@ -80,13 +97,17 @@ def curves_of(runs: Sequence[tuple[Row, list[Row]]], metric: str, by: Sequence[s
     if by:
         groups: dict[str, list[list[Row]]] = {}
         for row, found in drawn:
-            groups.setdefault(", ".join(text(value_of(row, key)) for key in by), []).append(found)
+            groups.setdefault(_group_name(row, by), []).append(found)
         curves = [
             {"name": name, "runs": len(members), "points": _thinned(_band(members))} for name, members in groups.items()
         ]
     else:
         curves = [{"name": row["id"], "runs": 1, "points": _thinned(found)} for row, found in drawn]
     return {"metric": shown, "rising": is_rising(shown), "metrics": names, "curves": curves}
+
+
+def _group_name(row: Row, by: Sequence[str]) -> str:
+    return ", ".join(text(value_of(row, key)) for key in by)
 
 
 def _is_curve(key: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab import __version__
-from attnlab.dashboard.compare_api import MAX_CURVES, compared, curves_of, differences
+from attnlab.dashboard.compare_api import MAX_CURVES, compared, curves_of, differences, drawn_runs
 from attnlab.dashboard.runs_api import group_rows, text, value_of
 from attnlab.errors import UserError
 from attnlab.runs import record
@@ -255,17 +255,22 @@ def _figures(
 ) -> list[Figure]:
     from attnlab.plots.comparison import plot_learning_curves, plot_quality_cost  # altair takes a while to import
 
-    lines = [(row, read_metrics(folder / row["id"])) for row in rows[:MAX_CURVES]]
-    curves = curves_of(lines, "", keys)
+    kept = drawn_runs(rows, keys)
+    curves = curves_of([(row, read_metrics(folder / row["id"])) for row in kept], "", keys)
+    left_out = len(rows) - len(kept)
     order = {name: place for place, name in enumerate(names)}
     curves["curves"].sort(key=lambda curve: order.get(curve["name"], len(order)))
     figures = []
     if curves["curves"]:
+        caption = f"{curves['metric']} over training; where a group has several runs, their mean and its 95 % interval."
+        if left_out:
+            runs_are = "run is" if left_out == 1 else "runs are"
+            caption += f" Shown are the {MAX_CURVES} newest curves: {left_out:,} older {runs_are} left out."
         figures.append(
             Figure(
                 "learning_curves",
                 "Learning curves",
-                f"{curves['metric']} over training; where a group has several runs, their mean and its 95 % interval.",
+                caption,
                 plot_learning_curves(curves["curves"], curves["metric"]),
             )
         )

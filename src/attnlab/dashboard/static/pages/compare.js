@@ -108,7 +108,9 @@ export async function render(root, state, api) {
     );
     const ends = curves.curves.filter((curve) => curve.points.length).map(({ name, points }) => [short.get(name), points.at(-1).value]);
     ends.sort(([, a], [, b]) => (curves.rising ? b - a : a - b));
-    const left = curves.left_out ? ` The first ${names.length} of ${names.length + curves.left_out} runs: select fewer.` : "";
+    const left = curves.left_out
+      ? ` ${number(curves.left_out)} older ${curves.left_out === 1 ? "run is" : "runs are"} left out: select fewer, or join them into bands.`
+      : "";
     const last = Math.max(0, ...curves.curves.flatMap(({ points }) => points.slice(-1).map((point) => point.step)));
     says.curves.textContent = ends.length
       ? `${ends.length} ${ends.length === 1 ? "curve" : "curves"} up to step ${number(last)}; ` +

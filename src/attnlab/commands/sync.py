@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if not os.environ.get("WANDB_API_KEY"):
         raise UserError("WANDB_API_KEY is not set, and W&B takes no runs without it; copy it from wandb.ai/authorize")
-    # The library uploads runs side by side, but those of one id, the legs of a resumed run, in the order of their start.
+    # The library uploads runs side by side, but the legs of a resumed run, which share an id, in order of their start.
     return subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, waiting)], check=False).returncode
 
 

@@ -168,6 +168,22 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert faults == []
 
 
+def refuse(page: Page, part: str, sentence: str) -> None:
+    """From now on, and after a reload, the dashboard refuses what has `part` in its path.
+
+    Inside the page, since the browser would report a real answer of this kind as a fault of the page.
+    """
+    script = f"""{{
+        const send = window.fetch;
+        const refused = () => new Response(JSON.stringify({{ error: {sentence!r} }}), {{ status: 400 }});
+        window.accept = () => {{ window.fetch = send; }};
+        window.fetch = async (path, options) => String(path).includes({part!r}) ? refused() : send(path, options);
+        void 0;
+    }}"""
+    page.add_init_script(script)
+    page.evaluate(script)
+
+
 @pytest.fixture
 def dashboard(sweep: Path) -> Iterator[str]:
     """The address of a dashboard of the sweep."""

@@ -133,3 +133,14 @@ def test_curves_that_are_left_out_are_counted_in_the_caption(tmp_path: Path) -> 
     assert curves.caption.endswith("Shown are the 60 newest curves: 1 older run is left out.")
     (curves, _) = build_report(tmp_path, "reverse", rows, by=["encoder"]).figures
     assert "left out" not in curves.caption
+
+
+def test_a_run_without_metrics_leaves_the_others_their_curves(tmp_path: Path) -> None:
+    for encoder in ("gru", "lstm", "tcn"):
+        write_run(tmp_path / encoder, encoder=encoder)
+    (tmp_path / "lstm" / "metrics.jsonl").unlink()
+    made = build_report(tmp_path, "reverse", RunIndex(tmp_path).rows(), by=["encoder"])
+    assert [line.name for line in made.lines] == ["gru", "lstm", "tcn"]
+    curves = made.figures[0]
+    assert curves.name == "learning_curves"
+    assert [f">{name}<" in curves.svg.decode() for name in ("gru", "lstm", "tcn")] == [True, False, True]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
+from tests.dashboard.conftest import refuse
 
 Open = Callable[..., Page]
 Picture = Callable[[Page, str], None]
@@ -54,6 +55,19 @@ def test_the_view_chooses_groups_and_metric(dashboard: str, open_page: Open) -> 
     expect(preview.get_by_role("heading", level=1)).to_have_text("attention, seed on reverse", timeout=PATIENCE)
     expect(preview.get_by_role("columnheader", name="test/accuracy")).to_be_visible()
     expect(preview.get_by_role("cell", name="dot, 2")).to_be_visible()
+
+
+def test_a_report_that_cannot_be_made_says_why(dashboard: str, open_page: Open) -> None:
+    page = open_page("about:blank")
+    refuse(page, "report.html", "the disk is full")
+    page.goto(f"{dashboard}/#/report?data=reverse")
+    expect(page.get_by_role("alert")).to_have_text("the disk is full")
+    expect(page.locator("iframe")).to_have_count(0)
+    page.evaluate("window.accept()")
+    page.get_by_label("Metric").select_option("test/accuracy")
+    heading = page.frame_locator("iframe").get_by_role("columnheader", name="test/accuracy")
+    expect(heading).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_phone_shows_a_report(dashboard: str, open_page: Open, picture: Picture) -> None:

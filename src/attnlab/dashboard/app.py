@@ -10,8 +10,9 @@ when somebody follows a link or goes back to another view of it.
   `state.set({key: value})` (replaces the address without a new render; null removes), `state.link(page, {key: value})`
   (an href). The keys of `SHARED` in state.js (`runs`: the selected runs, `group`, `metric`, `filter`) go along from
   page to page; all others belong to one page.
-- `api.get(path)` → JSON; an error's message is the server's sentence. `api.put(path, body)`, `api.post(path, body)`.
-  `api.poll(path, seconds, callback)` calls back whenever the answer has changed and returns a function that stops it.
+- `api.get(path)` → JSON, `api.text(path)` → text; an error's message is the server's sentence. `api.put(path, body)`,
+  `api.post(path, body)`. `api.poll(path, seconds, callback)` calls back whenever the answer has changed and returns a
+  function that stops it.
 - chart.js has `chart(element, spec)`: a Vega-Lite spec, as wide as `element` where it says `width: "container"`, in the
   theme's colours (Okabe and Ito's; `palette`), and again when the theme changes. dom.js has `el`, `select`, `message`.
 

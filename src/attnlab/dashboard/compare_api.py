@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -49,7 +50,7 @@ def routes(store: RunIndex) -> list[Route]:
         version = hashlib.sha256(repr((stamps, str(request.query_params))).encode()).hexdigest()[:16]
 
         def content() -> dict[str, Any]:
-            runs = [(row, _metrics(store, row)) for row in kept]
+            runs = [(row, readable_metrics(store.path / row["id"])) for row in kept]
             made = curves_of(runs, request.query_params.get("metric", ""), by)
             return {**facts, "left_out": len(rows) - len(kept), **made}
 
@@ -264,8 +265,9 @@ def _stamp(store: RunIndex, row: Row) -> tuple[str, int, int]:
     return row["id"], status.st_size, status.st_mtime_ns
 
 
-def _metrics(store: RunIndex, row: Row) -> list[Row]:
+def readable_metrics(run: Path) -> list[Row]:
+    """The lines of a run's metrics.jsonl; none where it is missing or damaged: one such run hides no other."""
     try:
-        return read_metrics(store.path / row["id"])
+        return read_metrics(run)
     except (OSError, UserError, UnicodeDecodeError):
         return []

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab import __version__
-from attnlab.dashboard.compare_api import MAX_CURVES, compared, curves_of, differences, drawn_runs
+from attnlab.dashboard.compare_api import MAX_CURVES, compared, curves_of, differences, drawn_runs, readable_metrics
 from attnlab.dashboard.runs_api import group_rows, text, value_of
 from attnlab.errors import UserError
 from attnlab.runs import record
 from attnlab.runs.maps import AttentionRecord
-from attnlab.runs.store import read_metrics, read_run
+from attnlab.runs.store import read_run
 
 if TYPE_CHECKING:
     import altair as alt
@@ -256,7 +256,7 @@ def _figures(
     from attnlab.plots.comparison import plot_learning_curves, plot_quality_cost  # altair takes a while to import
 
     kept = drawn_runs(rows, keys)
-    curves = curves_of([(row, read_metrics(folder / row["id"])) for row in kept], "", keys)
+    curves = curves_of([(row, readable_metrics(folder / row["id"])) for row in kept], "", keys)
     left_out = len(rows) - len(kept)
     order = {name: place for place, name in enumerate(names)}
     curves["curves"].sort(key=lambda curve: order.get(curve["name"], len(order)))

@@ -24,6 +24,10 @@ export const api = {
     return (await send(path)).json();
   },
 
+  async text(path) {
+    return (await send(path)).text();
+  },
+
   put: withBody("PUT"),
   post: withBody("POST"),
 

@@ -14,9 +14,22 @@ export async function render(root, state, api) {
       Object.entries({ runs: state.get("runs"), data: state.get("data"), group: state.get("group"), metric: state.get("metric"), ...more }).filter(([, value]) => value),
     ).toString();
 
+  let turns = 0;
+
   async function draw() {
+    const turn = ++turns;
+    try {
+      await drawTurn(() => turn === turns);
+    } catch (error) {
+      if (turn === turns) holder.replaceChildren(message(error.message, "error"));
+    }
+  }
+
+  /** `current` says whether nothing else has been chosen meanwhile. */
+  async function drawTurn(current) {
     holder.replaceChildren(message("reading the runs…"));
     const options = await api.get(`api/report?${query()}`);
+    if (!current()) return;
     const change = (values) => { state.set(values); draw(); };
     const group = state.list("group").length ? state.list("group") : options.group;
     bar.replaceChildren(
@@ -34,8 +47,11 @@ export async function render(root, state, api) {
       el("a", { class: "button", href: `api/report.zip?${query()}`, download: "report.zip" }, "Download Markdown and figures"),
     );
     const note = el("p", { class: "quiet", role: "status" }, "Drawing the figures; the first report takes some seconds…");
-    const written = () => { note.textContent = "The page is one file that needs no network. The folder holds Markdown, a CSV, and every figure as PNG and SVG."; };
-    holder.replaceChildren(note, el("iframe", { title: "the report as it will be", sandbox: "", src: `api/report.html?${query()}`, onload: written }));
+    holder.replaceChildren(note);
+    const page = await api.text(`api/report.html?${query()}`); // a frame would show an error as the server's JSON
+    if (!current()) return;
+    note.textContent = "The page is one file that needs no network. The folder holds Markdown, a CSV, and every figure as PNG and SVG.";
+    holder.append(el("iframe", { title: "the report as it will be", sandbox: "", srcdoc: page }));
   }
 
   await draw();

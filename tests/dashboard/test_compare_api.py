@@ -47,8 +47,15 @@ def test_eta_squared_by_hand() -> None:
 
 
 def test_a_parameter_with_a_value_a_run_explains_nothing() -> None:
-    assert importance([parameter("seed", 1, 2, 3)], [1.0, 2.0, 4.0]) == []
+    assert importance([parameter("dim", 1, 2, 3)], [1.0, 2.0, 4.0]) == []
     assert importance([parameter("encoder", "gru", "gru", "lstm")], [2.0, 2.0, 2.0]) == []
+
+
+def test_the_seed_is_no_parameter() -> None:
+    seed = {**parameter("data.seed", 1, 1, 2, 2), "keys": ["seed", "data.seed"]}
+    scores = [1.0, 3.0, 5.0, 7.0]
+    assert importance([seed], scores) == []
+    assert [line["keys"] for line in importance([seed, parameter("dim", 8, 8, 16, 16)], scores)] == [["dim"]]
 
 
 def test_a_parameter_is_judged_by_the_runs_that_have_it() -> None:

@@ -212,7 +212,8 @@ def importance(parameters: Sequence[dict[str, Any]], scores: Sequence[Any]) -> l
 
     eta² = SS_between / SS_total grows with the number of levels even where there is no effect; epsilon² takes out what
     chance alone would give (Kelley 1935): (SS_between - df_between · MS_within) / SS_total, at least 0. A parameter
-    with as many levels as runs explains everything and says nothing, so it is left out. Neither sees interactions.
+    with as many levels as runs explains everything and says nothing, so it is left out; so is the seed, which nobody
+    chooses for its number. Neither sees interactions.
 
     Args:
         parameters: as `differences` gives them; runs that do not have one are not counted for it.
@@ -220,6 +221,8 @@ def importance(parameters: Sequence[dict[str, Any]], scores: Sequence[Any]) -> l
     """
     found = []
     for parameter in parameters:
+        if "seed" in parameter["keys"]:
+            continue
         groups: dict[str, list[float]] = {}
         for value, given, score in zip(parameter["values"], parameter["given"], scores, strict=True):
             if given and isinstance(score, (int, float)) and math.isfinite(score):

@@ -90,6 +90,10 @@ def test_folders_are_shown_as_what_they_are(index: RunIndex, tmp_path: Path) -> 
     (tmp_path / "nothing").mkdir()
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "beach.jpg").write_bytes(b"sand")
+    for name, facts in (("resnet", {"name": "resnet"}), ("nameless", {"status": "finished", "choices": None})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "meta.json").write_text(json.dumps(facts))
+        (tmp_path / name / "summary.json").write_text('{"accuracy": 0.9}')
     (tmp_path / "notes.txt").write_text("no folder")
     rows, _ = changed(index)
     assert {name: row["status"] for name, row in rows.items()} == {
@@ -100,7 +104,10 @@ def test_folders_are_shown_as_what_they_are(index: RunIndex, tmp_path: Path) -> 
         "killed": "stale",
         "nothing": "empty",
         "holiday": "foreign",
+        "resnet": "foreign",
+        "nameless": "foreign",
     }
+    assert (rows["nameless"]["choices"], rows["nameless"]["summary"]) == ({}, {})
     assert rows["half"]["steps"] == 4
     assert rows["odd"]["config"] == {}
     assert rows["odd"]["review"]["tags"] == []

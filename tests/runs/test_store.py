@@ -79,9 +79,21 @@ def test_a_finished_run_without_a_summary_is_broken(tmp_path: Path) -> None:
     assert read_run(tmp_path / "first").status == "broken"
 
 
+@pytest.mark.parametrize(
+    "content", ['{"name": "resnet", "status": "finished"}', '{"schema": 1, "status": "finished", "choices": null}']
+)
+def test_the_meta_of_another_program_is_foreign(tmp_path: Path, content: str) -> None:
+    (tmp_path / "meta.json").write_text(content)
+    (tmp_path / "summary.json").write_text('{"accuracy": 0.9}')
+    run = read_run(tmp_path)
+    assert (run.status, run.meta, run.summary) == ("foreign", {}, {})
+
+
 def test_the_list_has_every_record_and_passes_over_the_rest(tmp_path: Path) -> None:
     for name in ("20260102_b", "20260101_a"):
         begin(tmp_path / name)
+    (tmp_path / "resnet").mkdir()
+    (tmp_path / "resnet" / "meta.json").write_text('{"name": "resnet"}')
     (tmp_path / "wandb").mkdir()
     (tmp_path / "multirun.yaml").touch()
     assert [run.run_id for run in RunStore(tmp_path).list()] == ["20260101_a", "20260102_b"]

@@ -213,7 +213,7 @@ def _stamp(folder: str, name: str) -> tuple[int, int] | None:
 
 
 def _read(path: Path, signature: Signature) -> RunSummary:
-    """A folder without meta.json is no run record; it is shown as what it is, since a person put it there."""
+    """A folder without a meta.json of ours is no run record; it is shown as what it is, since a person put it there."""
     if signature[WATCHED.index(record.META)] is not None:
         return read_run(path)
     try:

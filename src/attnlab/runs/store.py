@@ -22,7 +22,8 @@ class RunSummary:
     """What a list of runs shows of one.
 
     Args:
-        status: running, finished, failed, stale (it was killed and could not say so) or broken (unreadable).
+        status: running, finished, failed, stale (it was killed and could not say so), broken (unreadable) or foreign
+            (another program's meta.json).
     """
 
     path: Path
@@ -61,7 +62,7 @@ class RunStore:
         if not self.path.is_dir():
             raise UserError(f"{self.path} is not a folder of runs (looked from {Path.cwd()}); say run_dir=DIR")
         folders = [entry for entry in self.path.iterdir() if (entry / record.META).is_file()]
-        return [read_run(folder) for folder in sorted(folders)]
+        return [run for run in map(read_run, sorted(folders)) if run.status != "foreign"]
 
 
 def read_run(path: Path) -> RunSummary:
@@ -69,6 +70,8 @@ def read_run(path: Path) -> RunSummary:
     meta, summary = _read_object(path / record.META), _read_object(path / record.SUMMARY)
     if not meta:
         return RunSummary(path, "broken", {}, {})
+    if "schema" not in meta or not isinstance(meta.get("choices"), dict):
+        return RunSummary(path, "foreign", {}, {})
     status = meta.get("status", "broken")
     if status == "finished" and not summary:
         status = "broken"

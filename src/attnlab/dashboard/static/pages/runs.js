@@ -16,7 +16,7 @@ const STATUS = {
 const MEANING = {
   stale: "its process is gone without a word: killed, or the machine stopped",
   broken: "meta.json or summary.json cannot be read",
-  foreign: "this folder is no run record: it has no meta.json",
+  foreign: "this folder is no run record: it has no meta.json of attnlab",
   empty: "this folder is empty",
 };
 

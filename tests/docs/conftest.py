@@ -154,11 +154,14 @@ def visited(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             return answer.read().decode()
 
     def serve_once(server: uvicorn.Server, sockets: list[Any]) -> None:
-        with ThreadPoolExecutor(1) as browser:
-            page = browser.submit(fetch, sockets[0].getsockname()[1])
-            page.add_done_callback(lambda _: setattr(server, "should_exit", True))
-            serve(server, sockets)
-        pages.append(page.result())
+        # In a thread of its own: the browser of another test may keep an event loop running in this one.
+        with ThreadPoolExecutor(1) as apart:
+            served = apart.submit(serve, server, sockets)
+            try:
+                pages.append(fetch(sockets[0].getsockname()[1]))
+            finally:
+                server.should_exit = True
+            served.result()
 
     monkeypatch.setattr(uvicorn.Server, "run", serve_once)
     monkeypatch.setattr(dashboard, "PORT", 0)  # somebody may be looking at runs here

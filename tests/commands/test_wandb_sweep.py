@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from omegaconf import OmegaConf
 from tests.commands.sweep_server import SweepServer
 
 from attnlab.cli import run
+from attnlab.runs.store import RunStore, read_config
 from attnlab.training.loggers import wandb as logger
 
 FIXED = ["data=reverse", "data.length=3", "dim=8", "run_dir=elsewhere"]
@@ -36,6 +40,25 @@ def test_several_values_become_the_parameters_of_a_sweep(server: SweepServer) ->
         "command": ["${env}", "attnlab", "train", *FIXED, "logger=wandb", "${args_no_hyphens}"],
     }
     assert server.agents == [("abc123", {"count": 7, "project": "attnlab", "entity": "team"})]
+
+
+def test_what_is_proposed_is_trained(
+    server: SweepServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = ["data.length=3", "data.num_train=16", "data.num_val=8", "data.num_test=8", "trainer.max_steps=1"]
+    server.proposed = {"encoder": "gru", "encoder.bidirectional": True, "optimizer.lr": 0.00012345, "dim": 8}
+    varied = ["encoder=lstm,gru", "encoder.bidirectional=true,false", "optimizer.lr=interval(1e-4,1e-2)", "dim=8,16"]
+    assert run(["train", "sweep=wandb", "data=reverse", *small, *varied]) == 0, capfd.readouterr().err
+    (trained,) = RunStore(tmp_path / "runs").list()
+    assert trained.status == "finished"
+    assert trained.meta["choices"]["encoder"] == "gru"
+    assert trained.meta["wandb_id"] == "trial1"  # the run that the server waits for
+    config = OmegaConf.create(read_config(trained.path))
+    for option in ("encoder.bidirectional", "optimizer.lr", "dim"):
+        assert OmegaConf.select(config, option) == server.proposed[option]
+    (kept,) = (tmp_path / "runs" / "wandb").glob("offline-run-*/*.wandb")
+    assert kept.name == "run-trial1.wandb"
 
 
 def test_a_sweep_that_is_there_is_joined(server: SweepServer) -> None:

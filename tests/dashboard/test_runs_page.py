@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
-from tests.dashboard.conftest import SWEEP, serving, serving_alone
+from tests.dashboard.conftest import SWEEP, refuse, serving, serving_alone
 from tests.dashboard.records import append_line, write_many, write_run
 
 
@@ -84,6 +84,56 @@ def test_runs_are_grouped_by_any_keys_with_an_interval_over_seeds(page: Page, pi
     expect(rows(page)).to_have_count(2)
     expect(page.get_by_role("searchbox")).to_have_value("data=reverse attention=dot")
     expect(page.get_by_role("row", selected=True)).to_have_count(2)
+
+
+def test_a_group_without_a_value_opens_as_well(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    write_run(tmp_path / "five", window=5)
+    write_run(tmp_path / "null", window=None)
+    write_run(tmp_path / "missing")
+    with serving(tmp_path) as address:
+        page = open_page(f"{address}/#/runs?group=window")
+        expect(rows(page)).to_have_count(2)
+        rows(page).filter(has_text="–").click()
+        expect(page.get_by_role("searchbox")).to_have_value("window=null")
+        expect(row(page, "null")).to_be_visible()
+        expect(row(page, "missing")).to_be_visible()
+        expect(rows(page)).to_have_count(2)
+
+
+def test_groups_come_back_after_an_error(dashboard: str, open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{dashboard}/#/runs?group=data")
+    expect(rows(page)).to_have_count(3)
+    refuse(page, "api/groups", "the disk is full")
+    page.get_by_role("searchbox").fill("gru")
+    expect(page.get_by_role("alert")).to_have_text("the disk is full")
+    page.evaluate("window.accept()")
+    page.get_by_role("searchbox").fill("reverse")
+    expect(rows(page)).to_have_count(1)
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_review_that_cannot_be_kept_is_said_so(dashboard: str, open_page: Callable[..., Page]) -> None:
+    page = open_page(dashboard)
+    expect(rows(page)).to_have_count(6)
+    refuse(page, "/review", "the disk is full")
+    search = page.get_by_role("searchbox")
+    page.get_by_role("checkbox", name="Select tsp").check()
+
+    def press(key: str) -> None:
+        row(page, "tsp").focus()
+        page.keyboard.press(key)
+
+    for act in (
+        lambda: press("p"),
+        lambda: press("h"),
+        page.get_by_role("button", name="Pin").click,
+        page.get_by_role("button", name="Hide").click,
+    ):
+        act()
+        expect(page.get_by_role("alert")).to_have_text("the disk is full")
+        search.fill("" if search.input_value() else "tsp")  # what is shown is counted again
+        expect(page.get_by_role("alert")).to_have_count(0)
+    expect(row(page, "tsp")).not_to_contain_text("★")
 
 
 def test_runs_are_pinned_hidden_tagged_and_noted_beside_their_record(

@@ -4,6 +4,7 @@
 //   encoder=lstm,gru     one of them
 //   dim>32  mae<=0.3     numbers
 //   attention!=none      not that
+//   window=null          without a value
 //   note~"try again"     contains
 //   -failed              without the word
 

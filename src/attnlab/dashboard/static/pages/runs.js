@@ -158,8 +158,8 @@ export async function render(root, state, api) {
         onselect: (chosen) => { state.set({ runs: [...chosen] }); drawActions(); },
         onopen: (row) => openReview(row, api, review),
         onkey: (event, row) => {
-          if (event.key === "p") review(row, { pinned: !row.review.pinned });
-          else if (event.key === "h") review(row, { hidden: !row.review.hidden });
+          if (event.key === "p") review(row, { pinned: !row.review.pinned }).catch(tell);
+          else if (event.key === "h") review(row, { hidden: !row.review.hidden }).catch(tell);
           else return false;
           return true;
         },
@@ -175,12 +175,17 @@ export async function render(root, state, api) {
 
   /** A group's runs, as the selection of the ungrouped table. */
   function openGroup(group) {
-    const conditions = Object.entries(group.key).map(([key, value]) => `${key}=${/[\s,]/.test(value) ? `"${value}"` : value}`);
+    const word = (value) => (value === "–" ? "null" : /[\s,]/.test(value) ? `"${value}"` : value);
+    const conditions = Object.entries(group.key).map(([key, value]) => `${key}=${word(value)}`);
     search.value = [search.value.trim(), ...conditions].filter(Boolean).join(" ");
     state.set({ group: null, sort: null, filter: search.value, runs: group.runs });
     mode = null;
     drawControls();
     update();
+  }
+
+  function tell(error) {
+    count.replaceChildren(el("span", { class: "bad", role: "alert" }, error.message));
   }
 
   async function review(row, changes) {
@@ -198,7 +203,7 @@ export async function render(root, state, api) {
     }
     const toggle = (name, text, undo) => {
       const on = chosen.every((row) => row.review[name]);
-      return el("button", { type: "button", onclick: () => Promise.all(chosen.map((row) => review(row, { [name]: !on }))).then(drawActions) }, on ? undo : text);
+      return el("button", { type: "button", onclick: () => Promise.all(chosen.map((row) => review(row, { [name]: !on }))).then(drawActions, tell) }, on ? undo : text);
     };
     actions.replaceChildren(
       el("strong", {}, `${chosen.length} selected`),
@@ -241,6 +246,8 @@ export async function render(root, state, api) {
     try {
       groups = await api.post("api/groups", { runs, by, metric: state.get("metric") });
     } catch (error) {
+      if (turn !== groupTurn) return;
+      mode = null; // the next answer needs a table again
       holder.replaceChildren(message(error.message, "error"));
       return;
     }
@@ -261,7 +268,7 @@ export async function render(root, state, api) {
 
   function take(answer, error) {
     if (error) {
-      count.replaceChildren(el("span", { class: "bad" }, error.message));
+      tell(error);
       return false;
     }
     if (answer) {

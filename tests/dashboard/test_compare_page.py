@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
-from tests.dashboard.conftest import serving
+from tests.dashboard.conftest import refuse, serving
 from tests.dashboard.records import append_line, write_run
 
 REVERSE = "reverse_additive_s1,reverse_additive_s2,reverse_dot_s1,reverse_dot_s2"
@@ -119,8 +119,24 @@ def test_a_phone_shows_everything_and_never_scrolls_sideways(
     picture(page, "compare_390")
 
 
-def test_nothing_to_compare_is_said_so(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+def test_a_question_that_cannot_be_answered_says_why(dashboard: str, open_page: Callable[..., Page]) -> None:
+    page = open_page(f"{dashboard}/#/compare?runs={REVERSE}")
+    expect(panel(page, "Learning curves")).to_contain_text("4 curves")
+    refuse(page, "api/compare", "the disk is full")
+    page.get_by_label("Metric").select_option("test/accuracy")
+    expect(page.get_by_role("alert")).to_have_text("the disk is full")
+    page.evaluate("window.accept()")
+    page.get_by_role("button", name="All runs").click()
+    expect(page.get_by_text("4 runs: all that are not hidden")).to_be_visible()
+    expect(page.get_by_text("the disk is full")).to_have_count(0)
+
+
+def test_nothing_to_compare_is_said_so_until_there_is(tmp_path: Path, open_page: Callable[..., Page]) -> None:
     (tmp_path / "photos").mkdir()
     with serving(tmp_path) as address:
         page = open_page(f"{address}/#/compare")
         expect(page.get_by_text("There is nothing to compare yet")).to_be_visible()
+        write_run(tmp_path / "fresh", status="running")
+        expect(panel(page, "Learning curves")).to_contain_text("1 curve up to step 20")
+        expect(panel(page, "Learning curves").locator("canvas")).to_be_visible()
+        expect(page.get_by_text("There is nothing to compare yet")).to_have_count(0)

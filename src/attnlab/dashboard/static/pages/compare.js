@@ -19,14 +19,16 @@ const MAX_AXES = 8; // of parallel coordinates
 const MAX_COLUMNS = 40; // of the table of differences
 
 export async function render(root, state, api) {
-  let [curves, facts, stop] = [null, null, () => {}];
+  let [curves, facts, stop, turns] = [null, null, () => {}, 0];
   const panel = (heading, ...content) => el("section", { class: "panel" }, el("h2", {}, heading), ...content);
   const bars = { what: el("div", { class: "bar" }), curves: el("div", { class: "bar" }), cost: el("div", { class: "bar" }) };
   const says = { curves: el("p", { class: "quiet", role: "status" }), cost: el("p", { class: "quiet" }), axes: el("p", { class: "quiet" }) };
   const charts = { curves: el("div", { class: "chart" }), cost: el("div", { class: "chart" }), axes: el("div", { class: "chart" }) };
   const tables = { importance: el("div"), differences: el("div", { class: "scroll" }) };
 
-  root.append(
+  const fault = el("p", { class: "bad", role: "alert" });
+  const parts = [
+    fault,
     bars.what,
     panel("Learning curves", bars.curves, charts.curves, says.curves),
     el(
@@ -36,7 +38,8 @@ export async function render(root, state, api) {
     ),
     panel("Parallel coordinates", charts.axes, says.axes),
     panel("What differs", tables.differences),
-  );
+  ];
+  root.append(...parts);
 
   const query = (values) => {
     const given = Object.entries({ runs: state.get("runs"), data: state.get("data"), ...values }).filter(([, value]) => value);
@@ -53,7 +56,7 @@ export async function render(root, state, api) {
   /** Of what the server must be asked again. */
   function ask(values) {
     state.set(values);
-    start();
+    start().catch((error) => { fault.textContent = error.message; });
   }
 
   function drawBars() {
@@ -306,30 +309,49 @@ export async function render(root, state, api) {
     return el("details", {}, el("summary", { title: "these always change together" }, `${first} `, el("span", { class: "quiet" }, `+ ${more.length}`)), more.join(", "));
   }
 
+  const comparison = () => `api/compare?${query({ metric: state.get("metric") })}`;
+
   async function start() {
     stop();
-    facts = await api.get(`api/compare?${query({ metric: state.get("metric") })}`);
-    if (!facts.runs.length) {
-      root.replaceChildren(message("There is nothing to compare yet: select runs on the page Runs, or train some."));
-      return;
-    }
+    const turn = ++turns;
+    fault.textContent = "";
+    const answer = await api.get(comparison());
+    if (turn !== turns || !root.isConnected) return; // something else has been asked meanwhile
+    if (answer.runs.length) return follow(answer);
+    root.replaceChildren(message("There is nothing to compare yet: select runs on the page Runs, or train some."));
+    stop = api.poll(comparison, SECONDS, (later) => {
+      if (!later?.runs.length) return;
+      root.replaceChildren(...parts);
+      follow(later);
+    });
+  }
+
+  /** Draws the comparison, and its curves as they grow. */
+  function follow(answer) {
+    stop();
+    facts = answer;
     drawCost();
     drawImportance();
     drawAxes();
     drawDifferences();
     if (!curves) charts.curves.replaceChildren(message("reading the curves…"));
+    let first = true; // after a new question, whose answer may be of other runs
     let statuses = JSON.stringify(facts.runs.map((run) => run.status));
     stop = api.poll(`api/curves?${query({ metric: state.get("curve"), by: state.get("group") })}`, SECONDS, async (answer, error) => {
       if (error) {
         says.curves.textContent = error.message;
         return;
       }
-      if (!answer) return;
-      const first = !curves || JSON.stringify([curves.metrics, curves.metric]) !== JSON.stringify([answer.metrics, answer.metric]);
+      if (!answer) { // as before, after an error
+        if (curves) drawCurves();
+        return;
+      }
+      const other = !curves || JSON.stringify([curves.metrics, curves.metric]) !== JSON.stringify([answer.metrics, answer.metric]);
       curves = answer;
-      if (first || !bars.curves.children.length) drawBars();
+      if (first || other) drawBars();
+      first = false;
       drawCurves();
-      const now = await api.get(`api/compare?${query({ metric: state.get("metric") })}`);
+      const now = await api.get(comparison());
       const changed = JSON.stringify(now.runs.map((run) => run.status));
       if (changed !== statuses && root.isConnected) { // one has ended meanwhile: it has results now
         [facts, statuses] = [now, changed];

@@ -63,11 +63,32 @@ def test_the_folder_holds_every_figure_that_its_markdown_names(report: Report) -
         assert min(Image.open(io.BytesIO(files[name])).size) > 100
         assert b"<svg" in files[name.replace(".png", ".svg")]
     rows = list(csv.DictReader(io.StringIO(files["results.csv"].decode())))
-    assert [row["name"] for row in rows] == [line.name for line in report.lines]
+    assert [row["row"] for row in rows] == [line.name for line in report.lines]
     table = [line for line in text.split("## ")[0].splitlines() if line.startswith("|")]
     assert table[0] == "| attention | test/exact_match | runs | parameters | time | memory |"
     assert len(table) == 2 + len(report.lines)
     assert {line.count("|") for line in table} == {7}
+
+
+def test_the_csv_holds_bare_numbers(tmp_path: Path) -> None:
+    for name, attention, value, seconds in (("a", "dot", 0.2, 10.0), ("b", "dot", 0.4, 15.0), ("c", "none", 0.1, 3.5)):
+        write_run(tmp_path / name, attention=attention, seed=ord(name), value=value, seconds=seconds)
+    summary = tmp_path / "a" / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "baseline/copy_input/exact_match": 0.05}))
+    made = build_report(tmp_path, "reverse", RunIndex(tmp_path).rows(), by=["attention"])
+    dot, none, baseline = csv.DictReader(io.StringIO(made.to_csv()))
+    # Student's t for one degree of freedom is 12.706, and the deviation of 0.2 and 0.4 over √2 is 0.1.
+    assert (float(dot["mean"]), float(dot["half_width"])) == (pytest.approx(0.3), pytest.approx(1.2706, rel=1e-4))
+    assert (float(dot["seconds"]), float(dot["memory_bytes"])) == (12.5, 600 * 2**20)
+    assert {key: dot[key] for key in ("row", "column", "metric", "better", "baseline", "runs")} == {
+        **{"row": "dot", "column": "reverse", "metric": "test/exact_match"},
+        **{"better": "more", "baseline": "no", "runs": "2"},
+    }
+    assert (none["mean"], none["half_width"], none["seconds"]) == ("0.1", "", "3.5")
+    assert {key: baseline[key] for key in ("row", "baseline", "mean", "half_width", "seconds")} == {
+        **{"row": "copy input", "baseline": "yes"},
+        **{"mean": "0.05", "half_width": "", "seconds": ""},
+    }
 
 
 def test_the_verdict_is_that_of_the_comparison(sweep: Path, report: Report) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attnlab import __version__
 from attnlab.dashboard.compare_api import MAX_CURVES, compared, curves_of, differences, drawn_runs, readable_metrics
-from attnlab.dashboard.runs_api import group_rows, text, value_of
+from attnlab.dashboard.runs_api import COSTS, group_rows, text, value_of
 from attnlab.errors import UserError
 from attnlab.runs import record
 from attnlab.runs.maps import AttentionRecord
@@ -63,16 +63,41 @@ class Figure:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the results: a group of runs, or a baseline, which costs nothing."""
+    """A row of the results: a group of runs, or a baseline, which costs nothing.
+
+    Args:
+        score: the metric over the runs, as `group_rows` gives it: mean and half_width; None where no run has it.
+        costs: the same for parameters, seconds and memory (bytes).
+    """
 
     name: str
-    value: str
+    score: Row | None
     runs: int
-    parameters: str = ""
-    seconds: str = ""
-    memory: str = ""
+    costs: dict[str, Row | None] = field(default_factory=dict)
     best: bool = False
     baseline: bool = False
+
+    @property
+    def value(self) -> str:
+        return _with_interval(self.score)
+
+    @property
+    def parameters(self) -> str:
+        return self._cost("parameters", "{:,.0f}")
+
+    @property
+    def seconds(self) -> str:
+        return self._cost("seconds", "{:,.1f} s")
+
+    @property
+    def memory(self) -> str:
+        return self._cost("memory", "{:,.0f} MiB", 2**-20)
+
+    def _cost(self, name: str, form: str, factor: float = 1.0) -> str:
+        if self.baseline:
+            return ""
+        spread = self.costs[name]
+        return "–" if spread is None else form.format(spread["mean"] * factor)
 
 
 @dataclass(frozen=True)
@@ -117,12 +142,16 @@ class Report:
         return _template("report.md", escape=False).render(report=self)
 
     def to_csv(self) -> str:
+        """Bare numbers with all digits, as `attnlab table --format csv` writes them; costs are means over the runs."""
         written = io.StringIO()
         writer = csv.writer(written, lineterminator="\n")
-        writer.writerow(["name", self.metric, "runs", "parameters", "seconds", "memory"])
-        writer.writerows(
-            [line.name, line.value, line.runs, line.parameters, line.seconds, line.memory] for line in self.lines
-        )
+        kinds = ["row", "column", "metric", "better", "baseline", "runs", "mean", "half_width"]
+        writer.writerow([*kinds, "parameters", "seconds", "memory_bytes"])
+        for line in self.lines:
+            better, baseline = "more" if self.rising else "less", "yes" if line.baseline else "no"
+            score = [line.score and line.score[key] for key in ("mean", "half_width")]
+            costs = [spread and spread["mean"] for spread in map(line.costs.get, COSTS)]
+            writer.writerow([line.name, self.data, self.metric, better, baseline, line.runs, *score, *costs])
         return written.getvalue()
 
     def to_zip(self) -> bytes:
@@ -198,11 +227,9 @@ def _group_lines(groups: Sequence[Row], names: Sequence[str]) -> list[Line]:
     return [
         Line(
             name,
-            _with_interval(group["value"]),
+            group["value"],
             len(group["runs"]),
-            _mean(group["parameters"], "{:,.0f}"),
-            _mean(group["seconds"], "{:,.1f} s"),
-            _mean(group["memory"], "{:,.0f} MiB", 2**-20),
+            {cost: group[cost] for cost in COSTS},
             best=group["value"] is not None and group["value"]["mean"] == best,
         )
         for group, name in zip(groups, names, strict=True)
@@ -217,7 +244,12 @@ def _baseline_lines(rows: Sequence[Row], metric: str) -> list[Line]:
             if key.startswith("baseline/") and key.split("/", 2)[2:] == [metric.removeprefix("test/")]:
                 found.setdefault(key.split("/")[1], []).append(value)
     return [
-        Line(name.replace("_", " "), f"{sum(values) / len(values):.4g}", len(values), baseline=True)
+        Line(
+            name.replace("_", " "),
+            {"mean": sum(values) / len(values), "half_width": None},
+            len(values),
+            baseline=True,
+        )
         for name, values in found.items()
     ]
 
@@ -244,10 +276,6 @@ def _with_interval(spread: Row | None) -> str:
         return "–"
     half = spread["half_width"]
     return f"{spread['mean']:.4g}" + (f" ± {half:.2g}" if half is not None else "")
-
-
-def _mean(spread: Row | None, form: str, factor: float = 1.0) -> str:
-    return "–" if spread is None else form.format(spread["mean"] * factor)
 
 
 def _figures(

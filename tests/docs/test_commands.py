@@ -1,7 +1,7 @@
 """Every command that the documentation shows is typed here, page by page and in order, with smaller trainings.
 
 The commands of a page share a folder in which a reader's files and a first run lie, so that what a page trains, the
-page can go on with.
+page can go on with. Its Python comes after its commands. What is not typed stands in NOT_TYPED, with the reason.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,24 @@ import attnlab
 from attnlab.cli import COMMANDS, run
 
 REPOSITORY = Path(__file__).parents[2]
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted(REPOSITORY.glob("docs/**/*.md"))]
+PAGES = [
+    *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "examples/third_party/README.md")),
+    *sorted(REPOSITORY.glob("docs/**/*.md")),
+]
+#: What a line begins with that is to be typed; output has no such beginning.
+PROGRAMS = {"make", "python", "git", *(script.name for script in entry_points(group="console_scripts"))}
+#: How a command begins that is not typed here, and why.
+NOT_TYPED = {
+    "pip install": "the tests are run in what is installed",
+    "pytest": "it is running",
+    "tensorboard": "shows its page until it is stopped",
+    "mlflow ui": "shows its page until it is stopped",
+    "trackio show": "shows its page until it is stopped",
+    "wandb beta leet": "the library's older name of wandb leet",
+    "python -m benchmarks": "takes minutes; make bench is how its pages are written",
+    "python -m website.pictures": "trains for minutes, and writes into docs/",
+    "python -m website.notebooks": "trains for minutes; tests/website/test_notebooks.py executes them in small",
+}
 #: Where a sentence names one of these and no more, its help is read: what it needs to be told, pages show elsewhere.
 NEEDS_ARGUMENTS = ("compare", "evaluate", "predict", "resume", "study", "table")
 #: What a reader puts in the place of these.
@@ -30,15 +49,17 @@ PLACEHOLDERS = {
     r"\bCOMMAND\b": "train",
     r"runs/<other>": "runs/first",
     r"/abs/path": str(EXAMPLE_PACKAGE),
+    r"runs/wandb/offline-run-…": "runs/wandb/latest-run",
 }
 
 
 def commands(page: Path) -> list[list[str]]:
     """Lines of code blocks that begin with a program, and code in a sentence that does."""
-    text = page.read_text(encoding="utf-8")
+    program = rf"(?:\.venv/bin/)?({'|'.join(map(re.escape, sorted(PROGRAMS)))})"
     typed = []
-    for block in re.finditer(r"^```(\w*)\n(.*?)^```|`(attnlab [^`]+)`", text, flags=re.M | re.S):
-        language, code, inline = block.groups()
+    pattern = rf"^```(\w*)\n(.*?)^```|`({program} [^`]+)`"
+    for block in re.finditer(pattern, page.read_text(encoding="utf-8"), flags=re.M | re.S):
+        language, code, inline = block.group(1, 2, 3)
         if inline is not None:
             typed.append(inline)
         elif language in ("", "console", "sh", "bash", "shell"):
@@ -46,15 +67,19 @@ def commands(page: Path) -> list[list[str]]:
     found = []
     for line in typed:
         line = " ".join(re.sub(r"\s#.*$|^\$ ", "", line).split("\n"))
-        if program := re.match(r"(?:\.venv/bin/)?attnlab (?=[\w-])|make (?=\w)", line):
-            found.append([program.group().split("/")[-1].strip(), *shlex.split(filled(line[program.end() :]))])
+        if begun := re.match(rf"{program} (?=[\w-])", line):
+            found.append([begun.group(1), *shlex.split(filled(line[begun.end() :]))])
     return found
 
 
+def is_typed(words: list[str]) -> bool:
+    return not any(words[: len(beginning.split())] == beginning.split() for beginning in NOT_TYPED)
+
+
 def python_blocks(page: Path) -> list[str]:
-    """What a page does with the package, as opposed to how parts of a package look."""
+    """What a page does with the package, and how parts of another package look."""
     blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.M | re.S)
-    return [filled(block) for block in blocks if re.search(r"attnlab\.(load|train)\(", block)]
+    return [filled(block) for block in blocks]
 
 
 def filled(text: str) -> str:
@@ -116,18 +141,22 @@ def test_every_command_of_a_page_can_be_typed(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    typed = commands(page)
+    typed = [words for words in commands(page) if is_typed(words)]
     for program, *words in typed:
-        if program == "make":
-            check_target(words)
-        else:
+        if program == "attnlab":
             type_in(words, capsys)
-    assert len(visited) == sum(words[1] == "dashboard" for words in typed)
+        elif program == "wandb":
+            look_at_offline_run(words)
+        elif program in ("make", "python"):
+            {"make": check_target, "python": run_python}[program](words)
+        else:
+            pytest.fail(f"{page.name}: {program} {shlex.join(words)} is neither typed here nor in NOT_TYPED")
+    assert len(visited) == sum(words[:2] == ["attnlab", "dashboard"] for words in typed)
     assert all("<title>attnlab</title>" in html for html in visited)
     assert bool(uploaded) == (["attnlab", "sync"] in typed)
     train = attnlab.train
     monkeypatch.setattr(attnlab, "train", lambda *words: train(*smaller(list(words))))
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"__name__": "page"}
     for code in python_blocks(page):
         exec(compile(code, str(page), "exec"), names)
 
@@ -138,21 +167,48 @@ def check_target(words: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def run_python(words: list[str]) -> None:
+    """In the repository, since scripts and modules are named from there. A workspace is shown in place of saved."""
+    words = [*words, "--print"] if words[0] == "scripts/wandb_workspace.py" else words
+    done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def look_at_offline_run(words: list[str]) -> None:
+    """`wandb leet run` draws in a terminal until a key is pressed; what it would draw is printed in its place."""
+    if words == ["leet"]:
+        return  # its name in a sentence
+    assert words[:2] == ["leet", "run"]
+    look = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", *words[2:]]
+    done = subprocess.run(look, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "test/" in done.stdout
+    assert "trainer.max_steps" in done.stdout
+
+
 def test_commands_are_found_in_blocks_and_in_sentences(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "Type `attnlab options` or `attnlab.load`.\n\n```\nattnlab train data=tsp \\\n    seed=1   # a comment\n"
         "run      attnlab runs\n$ make docs\n```\n\n```python\nattnlab train\n```\n\n```console\n"
-        '.venv/bin/attnlab predict RUN --input "new.csv"\n```\n'
+        '.venv/bin/attnlab predict RUN --input "new.csv"\n```\n\nOr `python -m website`.\n'
     )
     assert commands(page) == [
         ["attnlab", "options"],
         ["attnlab", "train", "data=tsp", "seed=1"],
         ["make", "docs"],
         ["attnlab", "predict", "runs/first", "--input", "new.csv"],
+        ["python", "-m", "website"],
     ]
 
 
 def test_the_documentation_names_every_command() -> None:
     named = {words[1] for page in PAGES for words in commands(page) if words[0] == "attnlab"}
     assert set(COMMANDS) <= named
+
+
+def test_what_is_not_typed_is_shown_somewhere() -> None:
+    shown = [shlex.join(words) for page in PAGES for words in commands(page)]
+    for beginning in NOT_TYPED:
+        assert any(command.startswith(beginning) for command in shown), f"no page shows {beginning} any more"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 from starlette.testclient import TestClient
+from tests.dashboard.conftest import COMMON, serving
 from tests.dashboard.records import write_run
 
 from attnlab.dashboard.app import create_app
@@ -73,3 +77,35 @@ def test_links_keep_the_selection_from_page_to_page(dashboard: str, open_page: C
     page.go_back()
     expect(page).to_have_url(re.compile(r"sort=value"))
     expect(page.get_by_role("row", selected=True)).to_have_count(2)
+
+
+@contextmanager
+def training(folder: Path) -> Iterator[None]:
+    """A training in a process of its own, as a person starts it. It has no end of its own; it is ended here."""
+    program = Path(sys.executable).with_name("attnlab")
+    endless = ["data=reverse", "encoder=gru", *COMMON, "trainer.max_steps=-1", "trainer.max_epochs=100000"]
+    words = [program, "train", *endless, f"hydra.run.dir={folder}"]
+    with subprocess.Popen(words, cwd=folder.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield
+            assert process.poll() is None  # all that was seen was seen while it ran
+        finally:
+            process.kill()
+
+
+def test_every_page_follows_a_training(tmp_path: Path, open_page: Callable[..., Page]) -> None:
+    with serving(tmp_path) as address:
+        page = open_page(address)
+        expect(page.get_by_text("There are no runs here yet")).to_be_visible()
+        with training(tmp_path / "live"):
+            expect(page.locator('tr[data-id="live"]')).to_contain_text("running", timeout=60_000)
+            page.get_by_role("link", name="Compare", exact=True).click()
+            said = page.get_by_text(re.compile(r"1 curve up to step \d"))
+            expect(said).to_be_visible()
+            expect(page.locator(".panel canvas").first).to_be_visible()
+            expect(said).not_to_have_text(said.inner_text())
+            page.goto(f"{address}/#/attention?run=live")
+            maps = page.locator(".maps")
+            expect(maps).to_have_attribute("data-epoch", re.compile(r"\d"))
+            expect(maps).not_to_have_attribute("data-epoch", maps.get_attribute("data-epoch") or "")
+            expect(page.locator("canvas.heatmap")).to_be_visible()

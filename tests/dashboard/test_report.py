@@ -151,7 +151,7 @@ def test_curves_that_are_left_out_are_counted_in_the_caption(tmp_path: Path) -> 
         write_run(tmp_path / f"run{number:02}", seed=number // 2, dim=number)
     rows = RunIndex(tmp_path).rows()
     (curves, _) = build_report(tmp_path, "reverse", rows, by=["dim"]).figures
-    assert curves.caption.endswith("Shown are the 60 newest curves: 1 older run is left out.")
+    assert curves.caption.endswith("Only the newest curves are shown: 1 older run is left out.")
     (curves, _) = build_report(tmp_path, "reverse", rows, by=["encoder"]).figures
     assert "left out" not in curves.caption
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attnlab import __version__
-from attnlab.dashboard.compare_api import MAX_CURVES, compared, curves_of, differences, drawn_runs, readable_metrics
+from attnlab.dashboard.compare_api import compared, curves_of, differences, drawn_runs, readable_metrics
 from attnlab.dashboard.runs_api import COSTS, group_rows, text, value_of
 from attnlab.errors import UserError
 from attnlab.runs import record
@@ -293,7 +293,7 @@ def _figures(
         caption = f"{curves['metric']} over training; where a group has several runs, their mean and its 95 % interval."
         if left_out:
             runs_are = "run is" if left_out == 1 else "runs are"
-            caption += f" Shown are the {MAX_CURVES} newest curves: {left_out:,} older {runs_are} left out."
+            caption += f" Only the newest curves are shown: {left_out:,} older {runs_are} left out."
         figures.append(
             Figure(
                 "learning_curves",

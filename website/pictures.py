@@ -1,6 +1,7 @@
 """The pictures of the concept pages, made by the code they explain.
 
-python -m website.pictures [NAME ...] draws docs/pictures/NAME.png anew; `looking` and `pointing` train a model first.
+python -m website.pictures [NAME ...] draws docs/pictures/NAME.png anew; `looking`, `pointing` and `learning` train a
+model first.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from PIL import Image
 import attnlab
 from attnlab.config import conf_dir, register_resolvers
 from attnlab.plots.style import NOTHING, PAST, PREDICTION, QUIET, TRUTH
+from attnlab.runs.store import read_metrics
 from attnlab.spec import DataSpec, Series, StepLabels
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -220,6 +222,23 @@ def pointing() -> Image.Image:
     return _drawn_by_a_run("tours.png", "experiment=tsp10", "dim=64", "trainer.max_epochs=4")
 
 
+def learning() -> Image.Image:
+    """What a run's metrics.jsonl holds: the loss of a step now and then, and each validation."""
+    words = ["experiment=reverse", "data.length=10", "trainer.max_steps=200", "trainer.val_check_interval=10"]
+    with tempfile.TemporaryDirectory() as folder:
+        lines = read_metrics(attnlab.train(*words, f"run_dir={folder}").path)
+    drawn = []
+    for metric, colour in (("train/loss", PAST), ("val/exact_match", PREDICTION)):
+        rows = [{"step": line["step"], metric: line[metric]} for line in lines if metric in line]
+        drawn.append(
+            alt.Chart(alt.Data(values=rows), title=metric)
+            .mark_line(color=colour, strokeWidth=1.5, point=alt.OverlayMarkDef(size=12, color=colour))
+            .encode(x=alt.X("step:Q", scale=alt.Scale(nice=False)), y=alt.Y(f"{metric}:Q", title=None))
+            .properties(width=260, height=160)
+        )
+    return rendered(alt.hconcat(*drawn))
+
+
 def _drawn_by_a_run(name: str, *overrides: str) -> Image.Image:
     with tempfile.TemporaryDirectory() as folder:
         run = attnlab.train(*overrides, f"run_dir={folder}")
@@ -227,7 +246,8 @@ def _drawn_by_a_run(name: str, *overrides: str) -> Image.Image:
 
 
 DRAWN: dict[str, Callable[[], Image.Image]] = {
-    function.__name__: function for function in (normalizers, scores, places, reach, window, looking, pointing)
+    function.__name__: function
+    for function in (normalizers, scores, places, reach, window, looking, pointing, learning)
 }
 
 if __name__ == "__main__":

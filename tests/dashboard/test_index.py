@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,19 @@ def test_only_what_has_changed_is_told_again(index: RunIndex, tmp_path: Path) ->
     assert (rows["b"]["value"], rows["b"]["metric"], rows["b"]["progress"]) == (0.9, "val/exact_match", 0.49)
     assert not answer["complete"]
     assert index.version != version
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what another process holds")
+def test_a_run_in_training_says_what_memory_it_has_taken_so_far(index: RunIndex, tmp_path: Path) -> None:
+    for name, device in (("here", "cpu"), ("gpu", "NVIDIA H100")):
+        write_run(tmp_path / name, status="running")
+        file = tmp_path / name / "meta.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"device": device}))
+        append_line(tmp_path / name, step=49, epoch=2, time=9.0, exact_match=0.9)
+    rows, _ = changed(index)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # the record names this process
+    assert rows["here"]["memory"] == pytest.approx(most, rel=0.05)
+    assert rows["gpu"]["memory"] is None
 
 
 def test_a_new_run_a_review_and_a_removed_run_are_told(index: RunIndex, tmp_path: Path) -> None:

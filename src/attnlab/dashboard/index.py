@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -272,11 +274,25 @@ def _so_far(entry: _Entry, config: dict[str, Any]) -> dict[str, Any]:
     last = lines[-1]
     facts: dict[str, Any] = {"steps": last.get("step"), "seconds": last.get("time")}
     facts["progress"] = _progress(last, config)
+    if entry.run.status == "running":
+        facts["memory"] = _memory(entry.run.meta)
     metric = (key_metric(entry.run) or "").replace("test/", "val/")
     found = next((line for line in reversed(lines) if metric in line), None)
     if found:
         facts |= {"metric": metric, "value": found[metric], "rising": is_rising(metric, entry.run)}
     return facts
+
+
+def _memory(meta: dict[str, Any]) -> int | None:
+    """The most bytes that a training has held so far; None for one on a GPU, on another host, or where no /proc is."""
+    if meta.get("device") != "cpu" or meta.get("host") != socket.gethostname():
+        return None
+    try:
+        status = Path(f"/proc/{int(meta['pid'])}/status").read_text()
+    except (OSError, ValueError, KeyError):
+        return None
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) * 1024 if found else None
 
 
 def _progress(line: dict[str, Any], config: dict[str, Any]) -> float | None:

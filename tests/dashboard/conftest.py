@@ -27,6 +27,8 @@ FLAGS = [
     *["--disable-sync", "--no-first-run"],
 ]
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+#: Pictures of the whole page, and not of its first screen.
+WHOLE = ("compare_1280",)
 
 COMMON = ["trainer=cpu", "dim=8", "data.num_train=48", "data.num_val=16", "data.num_test=16", "data.batch_size=16"]
 REVERSE = ["data=reverse", "data.length=3-6", "data.num_symbols=5", "trainer.max_steps=9", "trainer.max_epochs=3"]
@@ -47,8 +49,8 @@ SWEEP = {
 
 #: What is added for pictures, which should show runs that have learned something.
 LONGER = {
-    "reverse": ["data.num_train=320", "trainer.max_steps=100", "trainer.max_epochs=5", "optimizer.lr=0.02", "dim=24"],
-    "tsp": ["data.num_train=512", "trainer.max_epochs=4", "dim=32"],
+    "reverse": ["data.num_train=432", "trainer.max_steps=80", "optimizer.lr=0.02", "dim=24"],
+    "tsp": ["data.num_train=1024", "dim=32"],
     "forecast": ["trainer.max_steps=80", "trainer.max_epochs=20", "dim=16"],
 }
 
@@ -205,6 +207,6 @@ def picture(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
         if request.config.getoption("--pictures"):
             time.sleep(0.5)  # a chart's last frame
             PICTURES.mkdir(parents=True, exist_ok=True)
-            page.screenshot(path=PICTURES / f"dashboard_{name}.png")
+            page.screenshot(path=PICTURES / f"dashboard_{name}.png", full_page=name in WHOLE)
 
     return keep

@@ -18,7 +18,7 @@ export async function render(root, state, api) {
   root.replaceChildren(bar, panels);
   let [sides, epochs, slider, turn, watching] = [[], [], null, 0, []];
 
-  /** Reads what there is to see of the chosen runs, and builds the controls anew. */
+  /** Reads what there is to see of the chosen runs, shows it, and watches those that are being trained. */
   async function open() {
     const mine = ++turn;
     leave();
@@ -28,11 +28,18 @@ export async function render(root, state, api) {
     );
     if (mine !== turn || !root.isConnected) return;
     sides = ids.map((id, index) => ({ id, index, ...found[index] }));
+    watching = sides.filter(({ id }) => isTraining(id)).map(watch);
+    await show();
+  }
+
+  /** Builds the controls anew. */
+  async function show() {
+    slider?.end();
     epochs = [...new Set(sides.flatMap((side) => side.epochs ?? []))].sort((one, other) => one - other);
     const change = (values) => { state.set(values); open(); };
     const examples = sides.find((side) => side.examples?.length)?.examples ?? [];
     bar.replaceChildren(
-      selectRun("Run", rows, ids[0], (run) => change({ run })),
+      selectRun("Run", rows, sides[0].id, (run) => change({ run })),
       selectRun("Beside", rows, state.get("beside"), (beside) => change({ beside }), "no other run"),
     );
     if (examples.length) {
@@ -52,7 +59,6 @@ export async function render(root, state, api) {
     }
     panels.classList.toggle("two", sides.length > 1);
     panels.replaceChildren(...sides.map(buildSide));
-    watching = sides.filter(({ id }) => isTraining(id)).map(watch);
     await drawMaps();
   }
 
@@ -61,7 +67,9 @@ export async function render(root, state, api) {
   /** A run that is being trained gets new epochs: the slider grows, and where it stood at the end the map follows. */
   function watch(side) {
     return api.poll(`api/runs/${encodeURIComponent(side.id)}/attention`, 3, (found) => {
-      if ((found?.epochs?.length ?? 0) > (side.epochs?.length ?? 0)) open();
+      if ((found?.epochs?.length ?? 0) <= (side.epochs?.length ?? 0)) return;
+      Object.assign(side, found, { error: undefined });
+      show();
     });
   }
 
